@@ -1,0 +1,20 @@
+"""cancel-gateway: gets an order cancelled, safely, on any venue.
+
+The path of one cancel, and the file that walks each step:
+
+    receive       web/handlers.py         decode and validate; the bytes are web/codec.py
+    authenticate  web/middleware.py       who calls; the decision is core/access.py
+    unlock        backends/credentials/   a stored credential becomes a Signer
+    claim         backends/records.py     fresh / replay / in progress / mismatch; core/idempotency.py
+    admit         dispatch.py             a slot under the venue's limits; core/admission.py
+    sign          venues/<venue>.py       (order, time) -> exact bytes
+    send          backends/sender.py      those bytes, on the wire, once
+    interpret     venues/<venue>.py       any reply -> a verdict; core/outcome.py
+    settle        backends/records.py     the record gets its fact
+    respond       web/codec.py            the fact as JSON or problem+json
+
+`pipeline.py` holds the middle eight in order, on one screen; `ports.py` says what they need; `wiring.py` is the
+only file that knows everything.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,152 @@
+"""What becomes of a record, as a table: an illegal step is simply absent."""
+
+import hashlib
+from dataclasses import dataclass, field
+from enum import StrEnum, unique
+
+from gateway.core.model import Account, By, Cancel, OrderRef, VenueId
+from gateway.core.outcome import Outcome
+
+
+@unique
+class State(StrEnum):
+    """How far a cancel has come. `sent` is written before any byte leaves."""
+
+    RECEIVED = "received"
+    RESERVED = "reserved"
+    SENT = "sent"
+    ACKNOWLEDGED = "acknowledged"
+    TERMINAL = "terminal"
+    UNKNOWN = "unknown"
+    REFUSED = "refused"
+
+
+STEPS: dict[State, frozenset[State]] = {
+    State.RECEIVED: frozenset({State.RESERVED, State.SENT, State.REFUSED}),
+    State.RESERVED: frozenset({State.SENT, State.REFUSED}),
+    State.SENT: frozenset({State.ACKNOWLEDGED, State.TERMINAL, State.UNKNOWN, State.REFUSED}),
+    State.ACKNOWLEDGED: frozenset({State.TERMINAL, State.UNKNOWN}),
+    State.UNKNOWN: frozenset({State.ACKNOWLEDGED, State.TERMINAL}),
+    State.TERMINAL: frozenset(),
+    State.REFUSED: frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RecordId:
+    """Names a record and says where it lies: `ULID.venue.account`, so that ids sort by time and need no index."""
+
+    ulid: str
+    account: Account
+
+    def __str__(self) -> str:
+        return f"{self.ulid}.{self.account.venue}.{self.account.name}"
+
+
+CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+ULID_LENGTH = 26
+TIME_BITS, NOISE_BITS = 48, 80
+
+
+def record_id(at_ms: int, noise: bytes, account: Account) -> RecordId:
+    """Make an id from a time and ten random bytes."""
+    number = (at_ms << NOISE_BITS) | int.from_bytes(noise[:10], "big")
+    digits = [CROCKFORD[(number >> shift) & 31] for shift in range((ULID_LENGTH - 1) * 5, -1, -5)]
+    return RecordId("".join(digits), account)
+
+
+def parse_record_id(text: str) -> RecordId | None:
+    """Read an id back; None where it cannot be one of ours."""
+    ulid, _, rest = text.partition(".")
+    venue, _, name = rest.partition(".")
+    if len(ulid) != ULID_LENGTH or not set(ulid) <= set(CROCKFORD) or not venue or not name:
+        return None
+    return RecordId(ulid, Account(VenueId(venue), name))
+
+
+def fingerprint(cancel: Cancel) -> str:
+    """What must be equal for two requests under one Idempotency-Key to be the same request."""
+    order = cancel.order
+    parts = (cancel.account.venue, cancel.account.name, order.by, order.value, order.symbol or "")
+    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A wish to work on a cancel, as it is written down first."""
+
+    id: RecordId
+    cancel: Cancel
+    caller: str
+    key: str | None
+    request_id: str
+    at_ms: int
+    lease_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A cancel as it stands in the store; `body` is the answer that was given, byte for byte."""
+
+    id: RecordId
+    state: State
+    by: By
+    ref: str
+    symbol: str | None
+    caller: str
+    request_id: str
+    created_ms: int
+    fence: int = 0
+    attempts: int = 0
+    lease_until_ms: int = 0
+    sent_ms: int | None = None
+    settled_ms: int | None = None
+    outcome: Outcome | None = None
+    body: bytes = field(default=b"", repr=False)
+
+    @property
+    def order(self) -> OrderRef:
+        """The order that this record is about."""
+        return OrderRef(self.by, self.ref, self.symbol)
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How a record ends, or what is known of it so far."""
+
+    state: State
+    outcome: Outcome
+    body: bytes = field(repr=False)
+    at_ms: int
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """Ours to work on. `sent`: the slot was free, and the record already says so; else it waits, about `wait_us`."""
+
+    fence: int
+    sent: bool
+    wait_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """No slot within the caller's patience; nothing was written. The next one is `wait_us` away."""
+
+    wait_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The same key, or the same order in flight, came before."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """The key came before with another request."""
+
+
+Claimed = Fresh | Late | Known | Mismatch

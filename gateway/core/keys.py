@@ -1,0 +1,44 @@
+"""Every Redis key, in one place. The parts in braces decide the cluster slot: one per venue and account.
+
+The prefix carries the version of the layout, so that old and new releases never read each other's values.
+"""
+
+import hashlib
+
+from gateway.core.idempotency import RecordId
+from gateway.core.model import Account, By
+
+PREFIX = "cg1"
+
+
+def _tag(account: Account) -> str:
+    return f"{PREFIX}:{{{account.venue}:{account.name}}}"
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:40]
+
+
+def ring(holder: Account, limit: str) -> str:
+    """The last grant times of one limit, newest first."""
+    return f"{_tag(holder)}:ring:{limit}"
+
+
+def epoch(holder: Account) -> str:
+    """There without expiry; not there means that data was lost, and every window counts as full."""
+    return f"{_tag(holder)}:epoch"
+
+
+def record(at: RecordId) -> str:
+    """One cancel's record."""
+    return f"{_tag(at.account)}:rec:{at.ulid}"
+
+
+def order(account: Account, by: By, ref: str) -> str:
+    """Which record is working on this order now."""
+    return f"{_tag(account)}:ord:{by}:{_digest(ref)}"
+
+
+def idempotency(caller: str, key: str) -> str:
+    """Which record a caller's Idempotency-Key belongs to."""
+    return f"{PREFIX}:{{idem:{_digest(caller, key)}}}"

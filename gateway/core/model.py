@@ -1,0 +1,76 @@
+"""What a caller asks for, as values. No venue's habits stand here."""
+
+from dataclasses import dataclass
+from enum import StrEnum, unique
+from typing import NewType
+
+VenueId = NewType("VenueId", str)
+
+
+@unique
+class By(StrEnum):
+    """Which of its two names an order is called by."""
+
+    ORDER_ID = "order_id"
+    CLIENT_ID = "client_id"
+
+
+@unique
+class Lane(StrEnum):
+    """Who goes first when a slot matures, in this order."""
+
+    KILL = "kill"
+    URGENT = "urgent"
+    NORMAL = "normal"
+    RECONCILE = "reconcile"
+
+
+@unique
+class Wait(StrEnum):
+    """How far an answer must reach before it is given."""
+
+    ACK = "ack"
+    TERMINAL = "terminal"
+
+
+@unique
+class Op(StrEnum):
+    """What a venue is asked to do; every request is one of these."""
+
+    CANCEL = "cancel"
+    BATCH = "batch"
+    READ = "read"
+
+
+@unique
+class Scope(StrEnum):
+    """What a venue counts or bans by."""
+
+    ACCOUNT = "account"
+    EGRESS = "egress"
+    VENUE = "venue"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRef:
+    """One order, by a name whose alphabet its venue has accepted."""
+
+    by: By
+    value: str
+    symbol: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whose credential signs: an account name is unique within its venue only."""
+
+    venue: VenueId
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The order that has to go, and the account it rests on."""
+
+    account: Account
+    order: OrderRef

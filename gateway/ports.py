@@ -1,0 +1,142 @@
+"""What the pipeline needs from the world, as Protocols. `backends/` answers them; tests bring their own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.core.admission import Demand
+from gateway.core.idempotency import Claim, Claimed, Record, RecordId, Settlement
+from gateway.core.model import Account, VenueId
+from gateway.core.outcome import Outcome
+from gateway.core.wire import SendResult, WireRequest
+from gateway.venues.base import Signer
+
+
+class Unavailable(Exception):  # noqa: N818  a lost dependency is a condition, not a bug
+    """A dependency did not answer in time, or refused."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name = name
+        self.reason = reason
+
+
+class Clock(Protocol):
+    """The two clocks."""
+
+    def now_ms(self) -> int:
+        """Wall time, for venues and people."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never jump, for waiting and measuring."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The right to send once, from `matures_at` (monotonic seconds) on."""
+
+    matures_at: float
+    granted_us: int
+    demands: tuple[Demand, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TooFar:
+    """No slot within the patience that was given; nothing was taken."""
+
+    wait_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """One limit as it stands: how many tokens are free, and when one request of weight 1 could go."""
+
+    limit: str
+    tokens: int
+    free: int
+    wait_us: int
+
+
+class Limiter(Protocol):
+    """Slots under all linked limits at once, over all replicas."""
+
+    async def reserve(self, demands: tuple[Demand, ...], patience_us: int) -> Slot | TooFar:
+        """Take the next slot, which may lie ahead; or learn how far it is. All limits or none."""
+        ...
+
+    async def outlook(self, demands: tuple[Demand, ...]) -> Sequence[Outlook]:
+        """Look without taking."""
+        ...
+
+    async def arm(self, demands: tuple[Demand, ...]) -> None:
+        """Make sure that the epoch marker is there, so that the first cancel does not pay the hold."""
+        ...
+
+
+class Records(Protocol):
+    """What was asked, how far it came, and what came of it."""
+
+    async def claim(self, claim: Claim, demands: tuple[Demand, ...], patience_us: int) -> Claimed:
+        """Write the wish down unless it is known; where `demands` has a slot at once, take it and mark it sent.
+
+        With empty `demands` nothing is admitted: the caller queues. One round trip.
+        """
+        ...
+
+    async def mark_sent(self, record: RecordId, fence: int, at_ms: int) -> bool:
+        """Write `sent` before bytes leave; False where the record is no longer ours."""
+        ...
+
+    async def settle(self, record: RecordId, fence: int, settlement: Settlement) -> bool:
+        """Write what came of it; `refused` also frees the key and the order. False where the step is illegal."""
+        ...
+
+    async def get(self, record: RecordId) -> Record | None:
+        """Read one record."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Unlocked:
+    """A signer and the version of the material it was made from."""
+
+    signer: Signer
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoSigner:
+    """Why nobody can sign: unknown_account, secret_unavailable or venue_auth, and a detail without secrets."""
+
+    outcome: Outcome
+    detail: str
+
+
+class Credentials(Protocol):
+    """Stored credentials as signers: cached, refreshed, renewed once when a venue refuses."""
+
+    async def unlock(self, account: Account) -> Unlocked | NoSigner:
+        """The signer of an account; no I/O where it is cached and fresh."""
+        ...
+
+    async def renew(self, account: Account, refused: Unlocked) -> Unlocked | NoSigner:
+        """After the venue refused: a newer signer, once, single flight; NoSigner where there is none."""
+        ...
+
+    async def accounts(self, venue: VenueId) -> Sequence[str]:
+        """The names that the store knows for a venue."""
+        ...
+
+    def health(self, account: Account) -> str:
+        """`ok`, `stale`, `unavailable`, `refused` or `unread`: one word for people."""
+        ...
+
+
+class Sender(Protocol):
+    """Exact bytes onto the wire, once."""
+
+    async def send(self, venue: VenueId, request: WireRequest, timeout_ms: int) -> SendResult:
+        """Send, and say provably what happened."""
+        ...

@@ -1,0 +1,1 @@
+"""The venues, one file each. `ALL` is the only list of them."""
