@@ -57,12 +57,8 @@ MEANINGS: dict[Outcome, Meaning] = {
     Outcome.CANCELLED: Meaning(200, "The venue confirmed that the order is cancelled", final=True, kept=True),
     Outcome.ALREADY_CANCELLED: Meaning(200, "The order was cancelled before", final=True, kept=True),
     Outcome.ACCEPTED: Meaning(202, "The venue took the cancel; not proven final", kept=True),
-    Outcome.TOO_LATE_FILLED: Meaning(
-        409, "The order was filled before it could be cancelled", final=True, kept=True
-    ),
-    Outcome.CLOSED: Meaning(
-        409, "The order is not open, and the venue does not say why", final=True, kept=True
-    ),
+    Outcome.TOO_LATE_FILLED: Meaning(409, "The order was filled before it could be cancelled", final=True, kept=True),
+    Outcome.CLOSED: Meaning(409, "The order is not open, and the venue does not say why", final=True, kept=True),
     Outcome.NOT_FOUND: Meaning(404, "The venue denies knowing the order", final=True, kept=True),
     Outcome.REJECTED: Meaning(422, "The venue refuses the cancel", final=True, kept=True),
     Outcome.INVALID_REQUEST: Meaning(400, "The request is not valid"),
