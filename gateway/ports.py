@@ -140,3 +140,23 @@ class Sender(Protocol):
     async def send(self, venue: VenueId, request: WireRequest, timeout_ms: int) -> SendResult:
         """Send, and say provably what happened."""
         ...
+
+
+class Meter(Protocol):
+    """What is counted on the way. Labels come from closed sets; nothing here may block or raise."""
+
+    def phase(self, venue: VenueId, verb: str, seconds: float) -> None:
+        """How long one verb of the path took."""
+        ...
+
+    def sent(self, demands: tuple[Demand, ...], at: float) -> None:
+        """A request leaves now (monotonic seconds): what the window auditor counts."""
+        ...
+
+    def slot(self, venue: VenueId, result: str) -> None:
+        """What became of a slot: used, returned or wasted."""
+        ...
+
+    def resolved(self, venue: VenueId, outcome: Outcome, age_s: float) -> None:
+        """An unknown was settled, so long after it was asked for."""
+        ...

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum, unique
 
 from gateway.core.model import Account, By, Cancel, OrderRef, VenueId
-from gateway.core.outcome import Outcome
+from gateway.core.outcome import MEANINGS, Outcome
 
 
 @unique
@@ -30,6 +30,11 @@ STEPS: dict[State, frozenset[State]] = {
     State.TERMINAL: frozenset(),
     State.REFUSED: frozenset(),
 }
+
+
+SETTLED_AS: dict[Outcome, State] = {
+    outcome: State.TERMINAL if meaning.final else State.REFUSED for outcome, meaning in MEANINGS.items()
+} | {Outcome.ACCEPTED: State.ACKNOWLEDGED, Outcome.UNKNOWN: State.UNKNOWN}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,13 @@ Only the files in `venues/` write a WireRequest down (a test holds them to it), 
 Login, so an unsigned request cannot be sent by accident.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+REDACTED = "[redacted]"
+SIGNATURE_IN_URL = re.compile(r"(?<=[?&]signature=)[^&]*")
+PLAIN_HEADERS = frozenset({"accept", "content-type", "orderly-timestamp", "orderly-account-id", "accountid"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +21,20 @@ class WireRequest:
     url: str = field(repr=False)
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes = field(default=b"", repr=False)
+
+    def shown(self) -> "Shown":
+        """What a person may see of it: headers are hidden unless they are known to be harmless."""
+        headers = {name: value if name.lower() in PLAIN_HEADERS else REDACTED for name, value in self.headers}
+        return Shown(self.method, SIGNATURE_IN_URL.sub(REDACTED, self.url), headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A request with everything secret taken out."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

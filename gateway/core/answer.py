@@ -1,0 +1,48 @@
+"""A cancel as a caller asked for it, and the answer as it will be told. Values only; the bytes are web/codec.py's."""
+
+from dataclasses import dataclass, field
+
+from gateway.core.idempotency import RecordId
+from gateway.core.model import Cancel, Lane, Wait
+from gateway.core.outcome import NOTHING_SAID, Facts, Outcome
+from gateway.core.wire import Shown
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One valid request. `deadline` is in monotonic seconds: after it the answer is of no use."""
+
+    cancel: Cancel
+    caller: str
+    lane: Lane
+    request_id: str
+    deadline: float
+    key: str | None = None
+    wait: Wait = Wait.ACK
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of it. `body` holds the bytes of a replay, which are told again as they were."""
+
+    outcome: Outcome
+    facts: Facts = NOTHING_SAID
+    detail: str | None = None
+    record: RecordId | None = None
+    attempts: int = 0
+    batch: int = 0
+    waited_ms: float = 0.0
+    venue_ms: float | None = None
+    retry_after_ms: int | None = None
+    degraded: bool = False
+    body: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What would be sent, and when; `would` is the refusal where nothing would be."""
+
+    request: Shown
+    wait_ms: float
+    free: dict[str, int]
+    would: Outcome | None = None

@@ -1,0 +1,76 @@
+"""One cancel on its way through the pipeline: what is known of it so far. A value that grows; no I/O."""
+
+from dataclasses import dataclass, field
+
+from gateway.core.admission import Demand
+from gateway.core.answer import Answer, Asked
+from gateway.core.idempotency import Claim, RecordId, record_id
+from gateway.core.model import Account, Op, OrderRef
+from gateway.core.outcome import Settled
+from gateway.desk import Desk
+from gateway.ports import Unlocked
+
+LEASE_MARGIN_MS = 1000
+MS_PER_S = 1000
+
+
+@dataclass(slots=True)
+class Course:
+    """Who asked for what, with which credential, how far it came, and how long each step took."""
+
+    asked: Asked
+    desk: Desk
+    unlocked: Unlocked
+    record: RecordId | None = None
+    fence: int = 0
+    attempts: int = 0
+    waited_s: float = 0.0
+    venue_s: float | None = None
+    degraded: bool = False
+    laps: list[tuple[str, float]] = field(default_factory=list)
+
+    @property
+    def account(self) -> Account:
+        """Whose order it is."""
+        return self.asked.cancel.account
+
+    @property
+    def order(self) -> OrderRef:
+        """The order that has to go."""
+        return self.asked.cancel.order
+
+    @property
+    def demands(self) -> tuple[Demand, ...]:
+        """What the cancel spends."""
+        return self.desk.demands(self.account, Op.CANCEL, self.order.by, self.asked.lane)
+
+    def left_s(self, now: float) -> float:
+        """Seconds until the answer is of no use; never negative."""
+        return max(0.0, self.asked.deadline - now)
+
+    def new_claim(self, now_ms: int, now: float, noise: bytes) -> Claim:
+        """The wish as it is written down; the lease outlives the deadline and one attempt."""
+        return Claim(
+            id=record_id(now_ms, noise, self.account),
+            cancel=self.asked.cancel,
+            caller=self.asked.caller,
+            key=self.asked.key,
+            request_id=self.asked.request_id,
+            at_ms=now_ms,
+            lease_ms=int(self.left_s(now) * MS_PER_S) + self.desk.timeout_ms + LEASE_MARGIN_MS,
+        )
+
+    def answer(self, settled: Settled, *, detail: str | None = None, retry_after_ms: int | None = None) -> Answer:
+        """What is told to the caller."""
+        return Answer(
+            settled.outcome,
+            settled.facts,
+            detail,
+            record=self.record,
+            attempts=self.attempts,
+            batch=1 if self.attempts else 0,
+            waited_ms=self.waited_s * MS_PER_S,
+            venue_ms=None if self.venue_s is None else self.venue_s * MS_PER_S,
+            retry_after_ms=retry_after_ms,
+            degraded=self.degraded,
+        )

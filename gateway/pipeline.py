@@ -1,0 +1,240 @@
+"""One cancel, from unlock to settle. `Pipeline.cancel` is the path; what stands below it is one verb each.
+
+Once a byte may have left, the only way out is what the venue said, or `unknown`.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from gateway.core.answer import Answer, Asked
+from gateway.core.idempotency import SETTLED_AS, Claimed, Fresh, Known, Late, Mismatch, Settlement
+from gateway.core.model import VenueId, Wait
+from gateway.core.outcome import AuthRefused, Outcome, ReadBack, Settled, Throttled, Unclear, Verdict, conclude
+from gateway.core.wire import NotSent, Reply, SendResult, Unconfirmed
+from gateway.course import Course
+from gateway.desk import Desk
+from gateway.dispatch import Dispatcher, Full, OverDeadline, Seat
+from gateway.follow import Follower
+from gateway.ports import Clock, Credentials, Meter, NoSigner, Records, Sender, Slot, Unavailable
+from gateway.reader import Look, Reader
+
+US_PER_S = 1_000_000
+TRY_AGAIN_MS = 1000
+# A cancel that the venue took: an order still open, or gone from view, only means that it is not proven final yet.
+AFTER_ACK = ReadBack(Outcome.CANCELLED, if_open=Outcome.ACCEPTED, if_missing=Outcome.ACCEPTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The path of one cancel, and what it needs from the world."""
+
+    desks: Mapping[VenueId, Desk]
+    clock: Clock
+    credentials: Credentials
+    records: Records
+    dispatcher: Dispatcher
+    sender: Sender
+    reader: Reader
+    follower: Follower
+    meter: Meter
+    noise: Callable[[int], bytes]
+    encode: Callable[[Asked, Answer], bytes]
+    _behind: set[asyncio.Task[Answer]] = field(default_factory=set)
+
+    async def cancel(self, asked: Asked) -> Answer:
+        """Unlock, claim, admit; then sign, send, interpret and settle."""
+        began = self.clock.monotonic()
+        unlocked = await self.credentials.unlock(asked.cancel.account)
+        if isinstance(unlocked, NoSigner):
+            return Answer(unlocked.outcome, detail=unlocked.detail)
+        course = Course(asked, self.desks[asked.cancel.account.venue], unlocked)
+        self._lap(course, "unlock", began)
+        claimed = await self._claim(course)
+        if not isinstance(claimed, Fresh):
+            return await self._not_fresh(course, claimed)
+        admitted = await self._admit(course, claimed)
+        if isinstance(admitted, OverDeadline | Full):
+            return await self._turn_away(course, admitted)
+        return await self._within_deadline(course)
+
+    async def drain(self) -> None:
+        """Wait for the work that outlived its caller's deadline."""
+        while self._behind:
+            await asyncio.wait(self._behind)
+
+    def _lap(self, course: Course, verb: str, began: float) -> float:
+        """Note how long a verb took; the moment it ended."""
+        now = self.clock.monotonic()
+        self.meter.phase(course.account.venue, verb, now - began)
+        return now
+
+    async def _claim(self, course: Course) -> Claimed:
+        """Write the wish down; where nobody waits, the same round trip takes the slot and writes `sent`."""
+        began = self.clock.monotonic()
+        claim = course.new_claim(self.clock.now_ms(), began, self.noise(10))
+        at_once = () if self.dispatcher.queued(course.demands) else course.demands
+        try:
+            claimed = await self.records.claim(claim, at_once, int(course.left_s(began) * US_PER_S))
+        except Unavailable:
+            course.degraded = True
+            return Fresh(fence=0, sent=False)
+        self._lap(course, "claim", began)
+        if isinstance(claimed, Fresh):
+            course.record, course.fence = claim.id, claimed.fence
+            self.follower.lead(claim.id)
+        return claimed
+
+    async def _not_fresh(self, course: Course, claimed: Late | Known | Mismatch) -> Answer:
+        match claimed:
+            case Late(wait_us=wait_us):
+                return course.answer(Settled(Outcome.OVER_DEADLINE), retry_after_ms=_ms_up(wait_us))
+            case Mismatch():
+                return course.answer(Settled(Outcome.KEY_REUSED))
+            case Known(record=record):
+                seen = await self.follower.follow(record, course.asked.deadline)
+                course.record = record.id
+                if seen is None or not seen.body or seen.outcome is None:
+                    return course.answer(Settled(Outcome.IN_PROGRESS), retry_after_ms=TRY_AGAIN_MS)
+                return Answer(seen.outcome, record=seen.id, body=seen.body)
+            case _:
+                assert_never(claimed)
+
+    async def _admit(self, course: Course, claimed: Fresh) -> Slot | Fresh | OverDeadline | Full:
+        """The slot that came with the claim, or the next one in line."""
+        if claimed.sent:
+            self.meter.slot(course.account.venue, "used")
+            return claimed
+        began = self.clock.monotonic()
+        admitted = await self._next_slot(course)
+        course.waited_s += self._lap(course, "admit", began) - began
+        if isinstance(admitted, Slot) and course.record is not None:
+            try:
+                await self.records.mark_sent(course.record, course.fence, self.clock.now_ms())
+            except Unavailable:
+                course.degraded = True
+        return admitted
+
+    async def _next_slot(self, course: Course) -> Slot | OverDeadline | Full:
+        asked = course.asked
+        seat = Seat(course.account, course.demands, asked.lane, asked.caller, asked.deadline)
+        admitted = await self.dispatcher.admit(seat)
+        if isinstance(admitted, Slot):
+            self.meter.slot(course.account.venue, "used")
+        return admitted
+
+    async def _turn_away(self, course: Course, refused: OverDeadline | Full) -> Answer:
+        match refused:
+            case OverDeadline(wait_us=wait_us):
+                return await self._settle(course, Settled(Outcome.OVER_DEADLINE), retry_after_ms=_ms_up(wait_us))
+            case Full(detail=detail):
+                overloaded = Settled(Outcome.OVERLOADED)
+                return await self._settle(course, overloaded, detail=detail, retry_after_ms=TRY_AGAIN_MS)
+            case _:
+                assert_never(refused)
+
+    async def _within_deadline(self, course: Course) -> Answer:
+        """A caller whose deadline comes before the venue's answer is told `unknown`; the work goes on behind him."""
+        left_s = course.left_s(self.clock.monotonic())
+        if left_s * 1000 > course.desk.timeout_ms and course.asked.wait is Wait.ACK:
+            return await self._send_and_settle(course)
+        work = asyncio.ensure_future(self._send_and_settle(course))
+        self._behind.add(work)
+        work.add_done_callback(self._behind.discard)
+        done, _ = await asyncio.wait({work}, timeout=left_s)
+        if done:
+            return work.result()
+        return course.answer(Settled(Outcome.UNKNOWN), detail="the deadline came before the venue's answer")
+
+    async def _send_and_settle(self, course: Course) -> Answer:
+        verdict: Verdict | NotSent | NoSigner = await self._attempt(course)
+        if isinstance(verdict, AuthRefused):
+            verdict = await self._attempt_renewed(course, verdict)
+        match verdict:
+            case Settled() | ReadBack():
+                return await self._settle(course, await self._conclude(course, verdict))
+            case Unclear(reason=reason, facts=facts):
+                return await self._settle(course, Settled(Outcome.UNKNOWN, facts), detail=reason)
+            case Throttled(banned=banned, retry_after_ms=stated_ms, facts=facts):
+                limited = Settled(Outcome.VENUE_BANNED if banned else Outcome.VENUE_LIMITED, facts)
+                return await self._settle(course, limited, retry_after_ms=stated_ms or TRY_AGAIN_MS)
+            case AuthRefused(facts=facts):
+                return await self._settle(course, Settled(Outcome.VENUE_AUTH, facts))
+            case NotSent(reason=reason):
+                unreached = Settled(Outcome.VENUE_UNAVAILABLE)
+                return await self._settle(course, unreached, detail=reason, retry_after_ms=TRY_AGAIN_MS)
+            case NoSigner(outcome=outcome, detail=detail):
+                return await self._settle(course, Settled(outcome), detail=detail)
+            case _:
+                assert_never(verdict)
+
+    async def _attempt(self, course: Course) -> Verdict | NotSent:
+        """Sign, send and interpret, once; the slot is paid."""
+        began = self.clock.monotonic()
+        request = course.unlocked.signer.cancel(course.order, self.clock.now_ms())
+        course.attempts += 1
+        signed = self._lap(course, "sign", began)
+        self.meter.sent(course.demands, signed)
+        result = await self.sender.send(course.account.venue, request, course.desk.timeout_ms)
+        answered = self._lap(course, "send", signed)
+        course.venue_s = answered - signed
+        verdict = self._interpret(course, result)
+        self._lap(course, "interpret", answered)
+        return verdict
+
+    def _interpret(self, course: Course, result: SendResult) -> Verdict | NotSent:
+        match result:
+            case Reply():
+                return course.desk.venue.interpret(result, course.order)
+            case Unconfirmed(reason=reason):
+                return Unclear(reason)
+            case NotSent():
+                return result
+            case _:
+                assert_never(result)
+
+    async def _attempt_renewed(self, course: Course, refused: AuthRefused) -> Verdict | NotSent | NoSigner:
+        """Once more with a newer credential. The venue counted the first try, so this one pays a slot of its own."""
+        renewed = await self.credentials.renew(course.account, course.unlocked)
+        if isinstance(renewed, NoSigner):
+            return refused if renewed.outcome is Outcome.VENUE_AUTH and refused.facts.venue_message else renewed
+        course.unlocked = renewed
+        if not isinstance(await self._next_slot(course), Slot):
+            return refused
+        return await self._attempt(course)
+
+    async def _conclude(self, course: Course, verdict: Settled | ReadBack) -> Settled:
+        """Read the order where the reply alone cannot tell, or where the caller waits for the end."""
+        asked = course.asked
+        look = Look(course.desk, course.account, course.order, course.unlocked.signer, asked.caller, asked.deadline)
+        if isinstance(verdict, ReadBack):
+            return conclude(verdict, await self.reader.read(look))
+        if verdict.outcome is Outcome.ACCEPTED and asked.wait is Wait.TERMINAL:
+            return await self.reader.until_final(look, AFTER_ACK)
+        return verdict
+
+    async def _settle(
+        self, course: Course, settled: Settled, *, detail: str | None = None, retry_after_ms: int | None = None
+    ) -> Answer:
+        """Write what came of it, and make the answer."""
+        began = self.clock.monotonic()
+        answer = course.answer(settled, detail=detail, retry_after_ms=retry_after_ms)
+        if course.record is None:
+            return answer
+        body = self.encode(course.asked, answer)
+        settlement = Settlement(
+            SETTLED_AS[answer.outcome], answer.outcome, body, self.clock.now_ms(), attempts=course.attempts
+        )
+        try:
+            await self.records.settle(course.record, course.fence, settlement)
+        except Unavailable:
+            course.degraded = True
+        self.follower.done(course.record)
+        self._lap(course, "settle", began)
+        return answer
+
+
+def _ms_up(microseconds: int) -> int:
+    """Whole milliseconds, rounded up: a wait of 0.4 ms must not become none."""
+    return -(-microseconds // 1000)

@@ -1,0 +1,70 @@
+"""`GET /venues`: how each venue and account stands, for those who may use it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from gateway.core.access import Caller
+from gateway.core.admission import Demand
+from gateway.core.model import Account, By, Lane, Op, VenueId
+from gateway.desk import Desk
+from gateway.dispatch import Dispatcher
+from gateway.ports import Credentials, Limiter, Outlook, Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Looks at everything and touches nothing."""
+
+    desks: Mapping[VenueId, Desk]
+    credentials: Credentials
+    limiter: Limiter
+    dispatcher: Dispatcher
+
+    async def venues(self, caller: Caller) -> bytes:
+        """The caller's venues and accounts as JSON."""
+        accounts = [account for desk in self.desks.values() for account in await self.accounts(desk)]
+        return orjson.dumps({"venues": [await self._state(each) for each in accounts if caller.reaches(each)]})
+
+    async def accounts(self, desk: Desk) -> list[Account]:
+        """The default account first, then whatever the store knows."""
+        try:
+            names = set(await self.credentials.accounts(desk.venue.id))
+        except Unavailable:
+            names = set()
+        first = [desk.default_account] if desk.default_account else []
+        return [Account(desk.venue.id, name) for name in [*first, *sorted(names - set(first))]]
+
+    async def _state(self, account: Account) -> dict[str, object]:
+        desk = self.desks[account.venue]
+        demands = limits_of(desk, account)
+        outlooks = {outlook.limit: outlook for outlook in await self.limiter.outlook(tuple(demands.values()))}
+        return {
+            "venue": account.venue,
+            "account": account.name,
+            "default": account.name == desk.default_account,
+            "limits": {name: _limit(desk, name, outlooks.get(name)) for name in demands},
+            "reserve": desk.reserve,
+            "queue": {lane.value: depth for lane, depth in self.dispatcher.depth(account).items()},
+            "credential": self.credentials.health(account),
+            "degraded": self.limiter.degraded,
+        }
+
+
+def limits_of(desk: Desk, account: Account) -> dict[str, Demand]:
+    """Every limit that a request of this account can meet, as the urgent lane sees it."""
+    every = (desk.demands(account, op, by, Lane.URGENT) for op in Op for by in By)
+    return {demand.limit: demand for demands in every for demand in demands}
+
+
+def _limit(desk: Desk, name: str, outlook: Outlook | None) -> dict[str, object]:
+    quota = desk.quotas[name]
+    return {
+        "tokens": quota.tokens,
+        "per_ms": quota.per_ms,
+        "guard_ms": quota.guard_ms,
+        "scope": quota.scope,
+        "free": outlook.free if outlook else None,
+        "wait_ms": outlook.wait_us / 1000 if outlook else None,
+    }

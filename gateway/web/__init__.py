@@ -1,0 +1,1 @@
+"""The HTTP face: it receives and responds, and decides nothing about cancels."""

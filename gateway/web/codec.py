@@ -1,0 +1,277 @@
+"""HTTP's text to values and back. Pure; nothing here touches a socket, a clock or a log."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from urllib.parse import unquote_to_bytes
+
+import orjson
+
+from gateway.core.answer import Answer, Asked, Planned
+from gateway.core.idempotency import Record
+from gateway.core.model import By, Wait
+from gateway.core.outcome import MEANINGS, Outcome
+
+TIMEOUT_DEFAULT_MS, TIMEOUT_MOST_MS = 5000, 60_000
+REF_MOST, QUERY_MOST = 512, 2048
+KEY = re.compile(r'"?([\x21-\x7e]{1,255}?)"?')
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:~+/=-]{1,128}")
+ACCOUNT = re.compile(r"[A-Za-z0-9._-]{1,64}")
+DIGITS = re.compile(r"[0-9]{1,6}")
+URGENCY = re.compile(r"(?:^|,)[ \t]*u=([0-7])[ \t]*(?:;[^,]*)?(?=,|$)")
+LEAST_URGENT_OF_THE_URGENT = 2
+QUERY = {"by": tuple(By), "account": (), "symbol": (), "wait": tuple(Wait), "plan": ("true", "false")}
+
+JSON, PROBLEM = "application/json", "application/problem+json"
+SUCCESS_BELOW = 300
+
+
+class Refused(Exception):  # noqa: N818  a caller's request is refused; nothing went wrong here
+    """The request is not one that can be worked on; nothing was touched."""
+
+    def __init__(self, outcome: Outcome, detail: str) -> None:
+        super().__init__(detail)
+        self.outcome = outcome
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a cancel's query and headers say, valid but not yet held against a venue."""
+
+    by: By | None = None
+    account: str | None = None
+    symbol: str | None = None
+    wait: Wait = Wait.ACK
+    plan: bool = False
+    key: str | None = None
+    timeout_ms: int = TIMEOUT_DEFAULT_MS
+    urgent: bool = False
+
+
+def segment(raw: str, name: str) -> str:
+    """One path segment, unescaped exactly once; what that brings to light is the venue's alphabet to refuse."""
+    if len(raw) > REF_MOST:
+        raise Refused(Outcome.INVALID_REQUEST, f"{name} is longer than {REF_MOST} characters")
+    try:
+        return unquote_to_bytes(raw).decode()
+    except UnicodeDecodeError:
+        raise Refused(Outcome.INVALID_REQUEST, f"{name} is not UTF-8") from None
+
+
+def query(raw: str, allowed: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """The query as unique, known parameters with values that may stand there."""
+    if len(raw) > QUERY_MOST:
+        raise Refused(Outcome.INVALID_REQUEST, f"the query is longer than {QUERY_MOST} characters")
+    found: dict[str, str] = {}
+    for pair in filter(None, raw.split("&")):
+        name, _, value = (segment(part.replace("+", " "), "a query parameter") for part in _split(pair))
+        if name not in allowed:
+            known = ", ".join(allowed) or "none"
+            raise Refused(Outcome.INVALID_REQUEST, f"unknown query parameter {shown(name)}; known: {known}")
+        if name in found:
+            raise Refused(Outcome.INVALID_REQUEST, f"query parameter {name} stands there twice")
+        if allowed[name] and value not in allowed[name]:
+            choices = ", ".join(allowed[name])
+            raise Refused(Outcome.INVALID_REQUEST, f"{name} must be one of {choices}, not {shown(value)}")
+        found[name] = value
+    return found
+
+
+def _split(pair: str) -> tuple[str, str, str]:
+    name, equals, value = pair.partition("=")
+    return name, equals, value
+
+
+def shown(text: str) -> str:
+    """A caller's text as it may stand in a message: quoted, plain ASCII, short."""
+    return ascii(text[:64])
+
+
+def wish(raw_query: str, headers: Mapping[str, str]) -> Wish:
+    """Everything beside the path; raises Refused at the first thing that cannot be."""
+    said = query(raw_query, QUERY)
+    account = said.get("account")
+    if account is not None and not ACCOUNT.fullmatch(account):
+        raise Refused(Outcome.INVALID_REQUEST, f"account {shown(account)} is not a name")
+    return Wish(
+        by=By(said["by"]) if "by" in said else None,
+        account=account,
+        symbol=said.get("symbol"),
+        wait=Wait(said.get("wait", Wait.ACK)),
+        plan=said.get("plan") == "true",
+        key=_key(headers.get("Idempotency-Key")),
+        timeout_ms=_timeout_ms(headers.get("X-Request-Timeout-Ms")),
+        urgent=_urgent(headers.get("Priority")),
+    )
+
+
+def _key(stated: str | None) -> str | None:
+    if stated is None:
+        return None
+    match = KEY.fullmatch(stated)
+    if match is None or (stated.startswith('"') != stated.endswith('"')) or stated == '"':
+        raise Refused(Outcome.INVALID_REQUEST, "Idempotency-Key must be 1 to 255 visible ASCII characters")
+    return match[1]
+
+
+def _timeout_ms(stated: str | None) -> int:
+    if stated is None:
+        return TIMEOUT_DEFAULT_MS
+    if not DIGITS.fullmatch(stated) or not 1 <= int(stated) <= TIMEOUT_MOST_MS:
+        raise Refused(Outcome.INVALID_REQUEST, f"X-Request-Timeout-Ms must be 1 to {TIMEOUT_MOST_MS}")
+    return int(stated)
+
+
+def _urgent(stated: str | None) -> bool:
+    """RFC 9218 tells servers to ignore what they cannot read of it."""
+    match = URGENCY.search(stated or "")
+    return match is not None and int(match[1]) <= LEAST_URGENT_OF_THE_URGENT
+
+
+def valid_request_id(stated: str | None) -> str | None:
+    """The caller's own id, where it can stand in a header and a log line."""
+    return stated if stated and REQUEST_ID.fullmatch(stated) else None
+
+
+def rfc3339(at_ms: int) -> str:
+    """A wall-clock time as people and JSON read it."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """An HTTP answer, ready to be sent."""
+
+    status: int
+    body: bytes
+    content_type: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def answer_body(asked: Asked, answer: Answer, now_ms: int) -> bytes:
+    """The answer as JSON; a problem (RFC 9457) where it is no success."""
+    members: dict[str, object] = {
+        "outcome": answer.outcome,
+        "final": MEANINGS[answer.outcome].final,
+        "venue": asked.cancel.account.venue,
+        "account": asked.cancel.account.name,
+        "ref": asked.cancel.order.value,
+        "by": asked.cancel.order.by,
+        **_facts(asked, answer),
+        "record": f"/cancels/{answer.record}" if answer.record else None,
+        "request_id": asked.request_id,
+        "attempts": answer.attempts,
+        "batch": answer.batch,
+        "waited_ms": round(answer.waited_ms, 3),
+        "venue_ms": None if answer.venue_ms is None else round(answer.venue_ms, 3),
+        "degraded": answer.degraded,
+    }
+    if MEANINGS[answer.outcome].status >= SUCCESS_BELOW:
+        members = _problem(answer.outcome, answer.detail, asked.request_id) | members
+        if answer.facts.venue_code or answer.facts.venue_message:
+            members |= {"venue_code": answer.facts.venue_code, "venue_message": answer.facts.venue_message}
+    return orjson.dumps(members | _waiting_helps(answer.retry_after_ms, now_ms))
+
+
+def _facts(asked: Asked, answer: Answer) -> dict[str, object]:
+    order, facts = asked.cancel.order, answer.facts
+    return {
+        "order_id": facts.order_id or (order.value if order.by is By.ORDER_ID else None),
+        "client_id": facts.client_id or (order.value if order.by is By.CLIENT_ID else None),
+        "venue_status": facts.venue_status,
+        "filled": facts.filled,
+        "remaining": facts.remaining,
+    }
+
+
+def _problem(outcome: Outcome, detail: str | None, request_id: str) -> dict[str, object]:
+    meaning = MEANINGS[outcome]
+    return {
+        "type": f"urn:cancel-gateway:{outcome}",
+        "title": meaning.title,
+        "status": meaning.status,
+        "detail": detail or meaning.title,
+        "instance": f"urn:cancel-gateway:request:{request_id}",
+    }
+
+
+def _waiting_helps(retry_after_ms: int | None, now_ms: int) -> dict[str, object]:
+    if retry_after_ms is None:
+        return {}
+    return {"retry_after_ms": retry_after_ms, "earliest_at": rfc3339(now_ms + retry_after_ms)}
+
+
+def respond(asked: Asked, answer: Answer, now_ms: int) -> Spoken:
+    """The whole HTTP answer to a cancel."""
+    status = MEANINGS[answer.outcome].status
+    headers: dict[str, str] = {}
+    if answer.outcome is Outcome.ACCEPTED and answer.record:
+        headers["Location"] = f"/cancels/{answer.record}"
+    if answer.retry_after_ms is not None:
+        headers["Retry-After"] = str(max(1, -(-answer.retry_after_ms // 1000)))
+    if answer.body is not None and asked.key is not None:
+        headers["Idempotency-Replayed"] = "true"
+    body = answer.body if answer.body is not None else answer_body(asked, answer, now_ms)
+    return Spoken(status, body, JSON if status < SUCCESS_BELOW else PROBLEM, headers)
+
+
+def refusal(outcome: Outcome, detail: str | None, request_id: str) -> Spoken:
+    """A problem for a request that never became a cancel."""
+    meaning = MEANINGS[outcome]
+    members = {"outcome": outcome, "request_id": request_id}
+    headers = {"WWW-Authenticate": "Bearer"} if outcome is Outcome.UNAUTHENTICATED else {}
+    body = orjson.dumps(_problem(outcome, detail, request_id) | members)
+    return Spoken(meaning.status, body, PROBLEM, headers)
+
+
+def plan_body(asked: Asked, planned: Planned, now_ms: int) -> bytes:
+    """What would happen, with nothing done."""
+    order, lane = asked.cancel.order, asked.lane
+    return orjson.dumps(
+        {
+            "plan": True,
+            "would": planned.would or "send",
+            "venue": asked.cancel.account.venue,
+            "account": asked.cancel.account.name,
+            "ref": order.value,
+            "by": order.by,
+            "lane": lane,
+            "request": {
+                "method": planned.request.method,
+                "url": planned.request.url,
+                "headers": dict(planned.request.headers),
+            },
+            "slot": {
+                "wait_ms": round(planned.wait_ms, 3),
+                "earliest_at": rfc3339(now_ms + int(planned.wait_ms)),
+                "free": planned.free,
+            },
+            "request_id": asked.request_id,
+        }
+    )
+
+
+def record_body(record: Record) -> bytes:
+    """A record as `GET /cancels/{id}` shows it, with the answer that was given."""
+    return orjson.dumps(
+        {
+            "id": str(record.id),
+            "state": record.state,
+            "outcome": record.outcome,
+            "final": record.outcome is not None and MEANINGS[record.outcome].final,
+            "venue": record.id.account.venue,
+            "account": record.id.account.name,
+            "ref": record.ref,
+            "by": record.by,
+            "symbol": record.symbol,
+            "caller": record.caller,
+            "request_id": record.request_id,
+            "created_at": rfc3339(record.created_ms),
+            "sent_at": None if record.sent_ms is None else rfc3339(record.sent_ms),
+            "settled_at": None if record.settled_ms is None else rfc3339(record.settled_ms),
+            "attempts": record.attempts,
+            "answer": orjson.loads(record.body) if record.body else None,
+        }
+    )

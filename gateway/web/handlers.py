@@ -1,0 +1,117 @@
+"""receive and respond: a request becomes an Asked, an Answer becomes a response."""
+
+from aiohttp import web
+
+from gateway.core.access import Permission
+from gateway.core.answer import Answer, Asked
+from gateway.core.idempotency import parse_record_id
+from gateway.core.model import Account, Cancel, Lane, VenueId
+from gateway.core.outcome import Outcome
+from gateway.desk import Desk
+from gateway.venues.base import RefFault
+from gateway.web.codec import (
+    JSON,
+    Refused,
+    Spoken,
+    Wish,
+    plan_body,
+    query,
+    record_body,
+    respond,
+    segment,
+    shown,
+    wish,
+)
+from gateway.web.front import CALLER, FRONT, REQUEST_ID, TRACE, Front, Trace
+from gateway.web.middleware import spoken
+
+VENUE_AT, REF_AT = 2, 3
+
+
+async def cancel(request: web.Request) -> web.Response:
+    """`DELETE /orders/{venue}/{ref}`."""
+    front = request.app[FRONT]
+    trace = request[TRACE] = Trace(request[CALLER].name)
+    asked, wished = receive(request, front, trace)
+    if wished.plan:
+        return spoken(await _plan(front, asked))
+    if front.draining:
+        raise Refused(Outcome.DRAINING, "this process is shutting down; try another one")
+    front.in_flight += 1
+    try:
+        answer = trace.answer = await front.pipeline.cancel(asked)
+    finally:
+        front.in_flight -= 1
+    return spoken(respond(asked, answer, front.clock.now_ms()))
+
+
+def receive(request: web.Request, front: Front, trace: Trace) -> tuple[Asked, Wish]:
+    """Decode and validate; nothing that was not understood gets past here."""
+    caller, path = request[CALLER], request.rel_url.raw_path.split("/")
+    desk = _desk(front, path[VENUE_AT])
+    trace.venue = desk.venue.id
+    wished = wish(request.rel_url.raw_query_string, request.headers)
+    if request.body_exists:
+        raise Refused(Outcome.INVALID_REQUEST, "this call takes no body")
+    order = desk.venue.order_ref(segment(path[REF_AT], "ref"), wished.by, wished.symbol)
+    if isinstance(order, RefFault):
+        raise Refused(order.outcome, order.detail)
+    name = wished.account or desk.default_account
+    if name is None:
+        raise Refused(Outcome.INVALID_REQUEST, "account is needed: this venue has no default_account")
+    account = Account(desk.venue.id, name)
+    if not caller.may(Permission.CANCEL) or not caller.reaches(account):
+        raise Refused(Outcome.FORBIDDEN, f"{caller.name} may not cancel on {account.venue}:{account.name}")
+    if wished.urgent and not caller.may(Permission.URGENT):
+        raise Refused(Outcome.FORBIDDEN, f"{caller.name} may not use the urgent lane")
+    asked = Asked(
+        Cancel(account, order),
+        caller.name,
+        Lane.URGENT if wished.urgent else Lane.NORMAL,
+        request[REQUEST_ID],
+        front.clock.monotonic() + wished.timeout_ms / 1000,
+        wished.key,
+        wished.wait,
+    )
+    trace.asked = asked
+    return asked, wished
+
+
+def _desk(front: Front, raw_venue: str) -> Desk:
+    """Venue ids are plain words, so an escaped one is none."""
+    desk = front.desks.get(VenueId(raw_venue))
+    if desk is None:
+        raise Refused(Outcome.UNKNOWN_VENUE, f"no venue {shown(raw_venue)} is served here")
+    return desk
+
+
+async def _plan(front: Front, asked: Asked) -> Spoken:
+    planned = await front.planner.plan(asked)
+    now_ms = front.clock.now_ms()
+    if isinstance(planned, Answer):
+        return respond(asked, planned, now_ms)
+    return Spoken(200, plan_body(asked, planned, now_ms), JSON)
+
+
+async def show_record(request: web.Request) -> web.Response:
+    """`GET /cancels/{id}`: only for its caller, or admin; an unknown one is looked at once more first."""
+    front, caller = request.app[FRONT], request[CALLER]
+    query(request.rel_url.raw_query_string, {})
+    if not (caller.may(Permission.READ) or caller.may(Permission.ADMIN)):
+        raise Refused(Outcome.FORBIDDEN, f"{caller.name} may not read records")
+    at = parse_record_id(request.match_info["id"])
+    record = None if at is None or at.account.venue not in front.desks else await front.records.get(at)
+    if record is None or (record.caller != caller.name and not caller.may(Permission.ADMIN)):
+        raise Refused(Outcome.NOT_FOUND, "no such record")
+    if front.follower.resolver.due(record):
+        record = await front.follower.resolver.resolve(record, front.clock.monotonic() + 2.0)
+    return spoken(Spoken(200, record_body(record), JSON))
+
+
+async def show_venues(request: web.Request) -> web.Response:
+    """`GET /venues`: every venue and account that the caller may use, as it stands."""
+    front, caller = request.app[FRONT], request[CALLER]
+    query(request.rel_url.raw_query_string, {})
+    if not (caller.may(Permission.READ) or caller.may(Permission.ADMIN)):
+        raise Refused(Outcome.FORBIDDEN, f"{caller.name} may not read the state of venues")
+    return spoken(Spoken(200, await front.survey.venues(caller), JSON))

@@ -1,0 +1,71 @@
+"""authenticate, and the one place where anything unforeseen is caught."""
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from gateway.core.access import Caller, by_token
+from gateway.core.outcome import MEANINGS, Outcome
+from gateway.web.codec import PROBLEM, Refused, Spoken, refusal, valid_request_id
+from gateway.web.front import CALLER, FRONT, REQUEST_ID, TRACE, Front
+
+OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@web.middleware
+async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the request its id, find out who calls, and turn whatever happens into an answer."""
+    front = request.app[FRONT]
+    began = front.clock.monotonic()
+    request_id = request[REQUEST_ID] = valid_request_id(request.headers.get("X-Request-ID")) or front.new_request_id()
+    outcome, response = await _answer(request, handler, front)
+    response.headers["X-Request-ID"] = request_id
+    if trace := request.get(TRACE):
+        trace.status = response.status
+        front.journal.done(trace, request_id, outcome, front.clock.monotonic() - began)
+    return response
+
+
+async def _answer(request: web.Request, handler: Handler, front: Front) -> tuple[Outcome, web.StreamResponse]:
+    request_id = request[REQUEST_ID]
+    try:
+        if request.path not in OPEN_PATHS:
+            request[CALLER] = authenticate(request, front)
+        response = await handler(request)
+    except Refused as refused:
+        if trace := request.get(TRACE):
+            trace.detail = refused.detail
+        return refused.outcome, spoken(refusal(refused.outcome, refused.detail, request_id))
+    except web.HTTPException as stopped:
+        return Outcome.INVALID_REQUEST, _no_route(stopped, request_id)
+    except Exception as bug:  # noqa: BLE001  the one broad except: a caller gets an answer even to a bug
+        front.journal.broke(request_id, bug)
+        return Outcome.INTERNAL, spoken(refusal(Outcome.INTERNAL, None, request_id))
+    trace = request.get(TRACE)
+    return (trace.answer.outcome if trace and trace.answer else Outcome.ACCEPTED), response
+
+
+def authenticate(request: web.Request, front: Front) -> Caller:
+    """Who calls; nothing else has been looked at before this is known."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    caller = by_token(token.strip(), front.callers) if scheme.lower() == "bearer" else None
+    if caller is None:
+        raise Refused(Outcome.UNAUTHENTICATED, "a valid bearer token is needed")
+    return caller
+
+
+def spoken(answer: Spoken) -> web.Response:
+    """The answer as aiohttp sends it."""
+    return web.Response(
+        status=answer.status, body=answer.body, content_type=answer.content_type, headers=dict(answer.headers)
+    )
+
+
+def _no_route(stopped: web.HTTPException, request_id: str) -> web.Response:
+    answer = refusal(Outcome.INVALID_REQUEST, stopped.reason, request_id)
+    body = answer.body.replace(
+        f'"status":{MEANINGS[Outcome.INVALID_REQUEST].status}'.encode(), f'"status":{stopped.status}'.encode(), 1
+    )
+    headers = {name: stopped.headers[name] for name in ("Allow",) if name in stopped.headers}
+    return web.Response(status=stopped.status, body=body, content_type=PROBLEM, headers=headers)
