@@ -2,11 +2,20 @@
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
 
 from gateway.core.model import Account
+
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def is_name(text: str) -> bool:
+    """Whether this may name a caller or an account; no such name can leave its folder, key or path segment."""
+    return _NAME.fullmatch(text) is not None
 
 
 @unique

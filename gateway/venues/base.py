@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gateway.core.admission import Charge, Quota
 from gateway.core.model import By, Op, OrderRef, VenueId
@@ -59,6 +59,7 @@ class Signer(Protocol):
         ...
 
 
+@runtime_checkable
 class Login(Protocol):
     """A credential that must fetch a token before it can sign."""
 
@@ -136,3 +137,17 @@ class Venue(Protocol):
     def interpret_batch(self, reply: Reply, orders: tuple[OrderRef, ...]) -> tuple[Verdict, ...]:
         """What a reply to `batch` means for each order, in their order. Total likewise."""
         ...
+
+
+@runtime_checkable
+class Sited(Protocol):
+    """A venue whose reading of replies depends on its own settings, not only its signing."""
+
+    def at(self, site: Site) -> Venue:
+        """The same venue, as these settings make it."""
+        ...
+
+
+def at(venue: Venue, site: Site) -> Venue:
+    """The venue as it is configured; most are the same everywhere."""
+    return venue.at(site) if isinstance(venue, Sited) else venue

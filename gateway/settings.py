@@ -1,0 +1,306 @@
+"""What the service is told: one TOML file and the environment become one frozen Settings, or all faults at once.
+
+The values stand here, and what each key may be in the general sections. `settings_venues.py` reads venues and
+callers, `schema.py` collects the faults, `syntax.py` knows addresses. Nothing here opens a socket.
+"""
+
+import ssl
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.core.access import Caller
+from gateway.core.model import VenueId
+from gateway.schema import Fault, Faults, Section, overrides
+from gateway.settings_venues import Certificates, VenueSettings, read_callers, read_venues
+from gateway.syntax import Listen, base_url, listen, not_yet, redis_url
+from gateway.venues.base import Venue
+
+FILE_MOST_BYTES = 1_000_000
+DAY_SECONDS = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM files of the callers' listener; with `client_ca`, callers must show a certificate."""
+
+    cert: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where the service listens, and how much may wait in it."""
+
+    listen: Listen
+    admin_listen: Listen
+    drain_seconds: int
+    max_waiting: int
+    max_waiting_per_caller: int
+    tls: Tls | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Redis:
+    """Where the shared state is; `url` is `embedded` or an address, which may hold a password."""
+
+    url: str = field(repr=False)
+    timeout_ms: int
+    replicas_max: int
+    data_dir: Path
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsSettings:
+    """How long a record is kept."""
+
+    ttl_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Vault:
+    """Where credentials lie in a Vault (KV version 2)."""
+
+    address: str
+    mount: str
+    path: str
+    namespace: str
+    auth: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """Which store holds the credentials, and how long a read one may serve."""
+
+    provider: str
+    refresh_seconds: int
+    stale_seconds: int
+    directory: Path
+    sealed_file: Path
+    passphrase_file: Path | None
+    vault: Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Jwt:
+    """Whose tokens are taken beside the static ones."""
+
+    issuer: str
+    audience: str
+    jwks_url: str
+    caller_claim: str
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """How much is told."""
+
+    level: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that the service is told."""
+
+    server: Server
+    redis: Redis
+    records: RecordsSettings
+    secrets: Secrets
+    jwt: Jwt | None
+    log: Log
+    callers: tuple[Caller, ...]
+    venues: Mapping[VenueId, VenueSettings]
+
+
+def load(path: Path, environment: Mapping[str, str], venues: tuple[Venue, ...]) -> Settings | Faults:
+    """Read the file and the environment; relative paths in it start at the file's own folder."""
+    tree = _parse(path)
+    if isinstance(tree, Fault):
+        return Faults((tree,))
+    faults: list[Fault] = []
+    folder = path.absolute().parent
+    with Section("", tree, overrides(environment), faults) as root:
+        settings = _settings(root, folder, venues)
+    return Faults(tuple(faults)) if faults else settings
+
+
+def _parse(path: Path) -> dict[str, object] | Fault:
+    try:
+        with path.open("rb") as file:
+            content = file.read(FILE_MOST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "no such path"
+        return Fault(str(path), f"cannot be read: {reason}", "give the path of a TOML file that this user may read")
+    if len(content) > FILE_MOST_BYTES:
+        return Fault(str(path), "is too large for a settings file", f"keep it under {FILE_MOST_BYTES} bytes")
+    try:
+        return tomllib.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        return Fault(str(path), f"is not UTF-8 at byte {error.start}", "save it as UTF-8")
+    except RecursionError:
+        return Fault(str(path), "is nested too deep", "write it as in the README")
+    except ValueError as error:
+        return Fault(str(path), f"is not valid TOML: {error}", "correct that place")
+
+
+def _settings(root: Section, folder: Path, venues: tuple[Venue, ...]) -> Settings:
+    server = _server(root, folder)
+    certificates = Certificates.REQUIRED if server.tls and server.tls.client_ca else Certificates.NONE
+    return Settings(
+        server=server,
+        redis=_redis(root, folder),
+        records=_records(root),
+        secrets=_secrets(root, folder),
+        jwt=_auth(root),
+        log=_log(root),
+        callers=read_callers(root, venues, certificates),
+        venues=read_venues(root, venues),
+    )
+
+
+def _server(root: Section, folder: Path) -> Server:
+    with root.section("server") as server:
+        callers = server.parsed("listen", listen, "0.0.0.0:8080", Listen("", 0))
+        admin = server.parsed("admin_listen", listen, "127.0.0.1:9090", Listen("", 0))
+        if callers == admin and callers.port:
+            server.fault("admin_listen", "is the address of the callers as well", "give it a port of its own")
+        return Server(
+            listen=callers,
+            admin_listen=admin,
+            drain_seconds=server.whole("drain_seconds", 20, 0, 600),
+            max_waiting=server.whole("max_waiting", 10_000, 1, 1_000_000),
+            max_waiting_per_caller=server.whole("max_waiting_per_caller", 2_000, 1, 1_000_000),
+            tls=_tls(server, folder),
+        )
+
+
+def _tls(server: Section, folder: Path) -> Tls | None:
+    cert, key, ca = (_optional(server, name, folder) for name in ("tls_cert", "tls_key", "tls_client_ca"))
+    if cert is None and key is None and ca is None:
+        return None
+    if cert is None:
+        server.fault("tls_cert", "is missing beside the other TLS files", "give the PEM file of the certificate")
+        return None
+    if key is None:
+        server.fault("tls_key", "is missing beside tls_cert", "give the PEM file of its private key")
+        return None
+    present = [_readable(server, "tls_cert", cert), _readable(server, "tls_key", key)]
+    if ca is not None:
+        present.append(_readable(server, "tls_client_ca", ca))
+    if all(present):
+        _check_pem(server, cert, key, ca)
+    return Tls(cert, key, ca)
+
+
+def _check_pem(server: Section, cert: Path, key: Path, ca: Path | None) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # An empty passphrase makes an encrypted key fail here, where OpenSSL would otherwise ask the terminal.
+        context.load_cert_chain(cert, key, password="")
+    except (ssl.SSLError, ValueError, OSError):
+        server.fault(
+            "tls_cert", "and tls_key are no certificate and its key", "give two PEM files that belong together"
+        )
+    if ca is None:
+        return
+    try:
+        context.load_verify_locations(ca)
+    except (ssl.SSLError, OSError):
+        server.fault("tls_client_ca", "holds no certificate", "give a PEM file")
+
+
+def _redis(root: Section, folder: Path) -> Redis:
+    with root.section("redis") as redis:
+        return Redis(
+            url=redis.parsed("url", redis_url, "embedded", ""),
+            timeout_ms=redis.whole("timeout_ms", 100, 1, 60_000),
+            replicas_max=redis.whole("replicas_max", 1, 1, 10_000),
+            data_dir=folder / redis.text("data_dir", "var/redis"),
+        )
+
+
+def _records(root: Section) -> RecordsSettings:
+    with root.section("records") as records:
+        return RecordsSettings(ttl_seconds=records.whole("ttl_seconds", DAY_SECONDS, 60, 30 * DAY_SECONDS))
+
+
+def _secrets(root: Section, folder: Path) -> Secrets:
+    with root.section("secrets") as secrets:
+        provider = secrets.choice("provider", "sealed", ("sealed", "files", "vault", "aws"))
+        if provider in {"vault", "aws"}:
+            wrong = not_yet(provider, "give sealed or files")
+            secrets.fault("provider", wrong.problem, wrong.remedy)
+        directory = folder / secrets.text("directory", "/var/run/secrets/venues")
+        if provider == "files" and not _is_folder(directory):
+            secrets.fault("directory", "is no folder here", "give the folder that holds <venue>/<account>.json")
+        passphrase_file = _optional(secrets, "passphrase_file", folder)
+        if passphrase_file is not None:
+            _readable(secrets, "passphrase_file", passphrase_file)
+        return Secrets(
+            provider=provider,
+            refresh_seconds=secrets.whole("refresh_seconds", 60, 1, DAY_SECONDS),
+            stale_seconds=secrets.whole("stale_seconds", 3600, 0, 30 * DAY_SECONDS),
+            directory=directory,
+            sealed_file=folder / secrets.text("sealed_file", "var/secrets.sealed"),
+            passphrase_file=passphrase_file,
+            vault=_vault(secrets),
+        )
+
+
+def _vault(secrets: Section) -> Vault:
+    with secrets.section("vault") as vault:
+        return Vault(
+            address=vault.parsed("address", base_url, "https://vault:8200", ""),
+            mount=vault.text("mount", "secret"),
+            path=vault.text("path", "cancel-gateway/{venue}/{account}"),
+            namespace=vault.text("namespace", ""),
+            auth=vault.choice("auth", "kubernetes", ("token", "approle", "kubernetes")),
+            role=vault.text("role", "cancel-gateway"),
+        )
+
+
+def _auth(root: Section) -> Jwt | None:
+    with root.section("auth") as auth:
+        if not auth.has("jwt"):
+            return None
+        wrong = not_yet("a JWT issuer", "take the section out and give callers a token_sha256")
+        auth.fault("jwt", wrong.problem, wrong.remedy)
+        with auth.section("jwt") as jwt:
+            return Jwt(
+                issuer=jwt.text("issuer", example="the issuer's address"),
+                audience=jwt.text("audience", "cancel-gateway"),
+                jwks_url=jwt.parsed("jwks_url", base_url, None, ""),
+                caller_claim=jwt.text("caller_claim", "sub"),
+            )
+
+
+def _log(root: Section) -> Log:
+    with root.section("log") as log:
+        return Log(level=log.choice("level", "info", ("debug", "info", "warning", "error")))
+
+
+def _optional(section: Section, key: str, folder: Path) -> Path | None:
+    """A path that may be left out or empty."""
+    text = section.text(key, "")
+    return folder / text if text else None
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _readable(section: Section, key: str, path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            file.read(1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no such path"
+        section.fault(key, f"cannot be read: {reason}", "give a file that this user may read")
+        return False
+    return True

@@ -1,0 +1,134 @@
+"""The few settings that have a syntax of their own: addresses, URLs, hashes. Text in, value or Wrong out."""
+
+import hashlib
+import ipaddress
+import re
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+from gateway.schema import Wrong
+
+_HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.(?!-)[A-Za-z0-9_-]{1,63})*")
+_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_NOTHING = hashlib.sha256(b"").hexdigest()
+_PORT_MOST = 65535
+REDIS_SCHEMES = ("redis", "rediss", "unix")
+LATER_REDIS_SCHEMES = ("redis+sentinel", "redis+cluster")
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """An address to listen on; port 0 takes any free one."""
+
+    host: str
+    port: int
+
+
+def not_yet(what: str, instead: str) -> Wrong:
+    """What is documented but not built: refused, because taking it silently would let people think that it works."""
+    return Wrong(f"{what} is not available in this version yet", instead)
+
+
+def listen(text: str) -> Listen | Wrong:
+    """`host:port`, with brackets around an IPv6 address."""
+    wrong = Wrong(
+        "is no address to listen on", 'give "host:port" such as "0.0.0.0:8080" or "[::1]:8080", port 0 to 65535'
+    )
+    host, colon, port = text.strip().rpartition(":")
+    if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > _PORT_MOST:
+        return wrong
+    if host.startswith("[") and host.endswith("]"):
+        return Listen(host[1:-1], int(port)) if _is_ip(host[1:-1], 6) else wrong
+    return Listen(host, int(port)) if _is_host(host) else wrong
+
+
+def base_url(text: str) -> str | Wrong:
+    """What stands before a venue's own path, without a slash at its end; plain http for loopback only."""
+    remedy = 'give an address such as "https://api.example.com"'
+    url = _split(text.strip())
+    if url is None or url.scheme not in {"http", "https"} or not url.hostname or not _is_host(url.hostname):
+        return Wrong("is no web address", remedy)
+    if "@" in url.netloc:
+        return Wrong("has credentials in it", "put them into the secret store, not into an address")
+    if "?" in text or "#" in text:
+        return Wrong("has a query or fragment", "end it after the path")
+    path = url.path.rstrip("/")
+    if not _PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
+        return Wrong("has a path with other than letters, digits and . _ ~ -", remedy)
+    if url.scheme == "http" and not is_loopback(url.hostname):
+        return Wrong("is plain http to another machine", "give an https address; http is for loopback only")
+    return f"{url.scheme}://{url.netloc.lower()}{path}"
+
+
+def redis_url(text: str) -> str | Wrong:
+    """`embedded`, or where a Redis is; what it may hold of a password is never repeated."""
+    text = text.strip()
+    if text == "embedded":
+        return text
+    schemes = "embedded, redis://host:6379/0, rediss://… or unix:///path"
+    scheme = text.partition("://")[0].lower()
+    if scheme in LATER_REDIS_SCHEMES:
+        return not_yet(scheme, f"give {schemes}")
+    url = _split(text)
+    if url is None or url.scheme not in REDIS_SCHEMES:
+        return Wrong("is no Redis address", f"give {schemes}")
+    return _redis_place(url, schemes) or text
+
+
+def _redis_place(url: SplitResult, schemes: str) -> Wrong | None:
+    if url.scheme == "unix":
+        return None if len(url.path) > 1 else Wrong("has no path", "give unix:///path/to/socket")
+    if not url.hostname or not _is_host(url.hostname):
+        return Wrong("has no host", f"give {schemes}")
+    if not re.fullmatch(r"/?[0-9]{0,5}", url.path):
+        return Wrong("has no number for the database", "end it with /0, or after the port")
+    return None
+
+
+def token_sha256(text: str) -> str | Wrong:
+    """The SHA-256 of a caller's token, as 64 hex digits."""
+    digest = text.strip().lower()
+    if not _DIGEST.fullmatch(digest):
+        return Wrong("is no SHA-256 in hex", "give 64 hex digits; `cancel-gateway token new CALLER` prints them")
+    if digest == _NOTHING:
+        return Wrong("is the SHA-256 of an empty token", "make a token with `cancel-gateway token new CALLER`")
+    return digest
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host can only be this machine: 127.0.0.0/8, ::1, localhost."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _split(text: str) -> SplitResult | None:
+    """The parts of a URL; None where it has none, a port that is no port, or anything invisible in it."""
+    if not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
+        return None
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:
+        return None
+    return None if port == 0 or url.netloc.endswith(":") else url
+
+
+def _is_host(host: str) -> bool:
+    """A name or an address. Digits and dots alone are an address, or nothing: resolvers disagree about 127.1."""
+    if ":" in host:
+        return _is_ip(host, 6)
+    if re.fullmatch(r"[0-9.]+", host):
+        return _is_ip(host, 4)
+    return _HOST.fullmatch(host) is not None
+
+
+def _is_ip(text: str, version: int) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == version
+    except ValueError:
+        return False
