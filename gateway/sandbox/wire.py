@@ -1,11 +1,11 @@
 """A request as it was received and an answer as it will go out, and the strict reading of parameters."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 import orjson
-from multidict import CIMultiDict, CIMultiDictProxy
 
 _JSON = "application/json"
 _ESCAPES = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -13,11 +13,11 @@ _ESCAPES = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, its target byte for byte as the client sent it."""
+    """One request, its target byte for byte as the client sent it; header names are in lower case."""
 
     method: str
     target: str
-    headers: CIMultiDictProxy[str] = field(default_factory=lambda: CIMultiDictProxy(CIMultiDict()))
+    headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     body: bytes = b""
     at_ms: int = 0
     remote: str = ""
@@ -34,12 +34,12 @@ class Request:
 
     def header(self, name: str) -> str | None:
         """A header that stands there exactly once; none and several are alike."""
-        values = self.headers.getall(name, [])
+        values = self.headers.get(name, ())
         return values[0] if len(values) == 1 else None
 
     def content_type(self) -> str:
         """The media type without its parameters, in lower case."""
-        return (self.header("Content-Type") or "").partition(";")[0].strip().lower()
+        return (self.header("content-type") or "").partition(";")[0].strip().lower()
 
 
 @dataclass(frozen=True, slots=True)
