@@ -1,0 +1,85 @@
+"""Connections to one venue: which may be used, and how far a send has come. No reply is read here.
+
+aiohttp asks for a connection once per attempt, so this is the one place that sees each of them: whether a byte can
+have left already, and whether the client is about to repeat a request by itself, which it does with every DELETE
+whose connection breaks.
+"""
+
+import select
+import ssl
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from weakref import WeakSet
+
+from aiohttp import ClientConnectionError, ClientRequest, ClientTimeout, TCPConnector
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
+
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
+
+
+@dataclass(slots=True)
+class Passage:
+    """How far one send has come. `handed_over`: a connection was given to the request, so bytes may have left."""
+
+    handed_over: bool = False
+    repeated: bool = False
+
+
+PASSAGE: ContextVar[Passage] = ContextVar("passage")
+
+
+class RepeatRefused(ClientConnectionError):  # noqa: N818  a refusal, not a bug
+    """The client wanted to send the same request again."""
+
+
+class OnceConnector(TCPConnector):
+    """Gives each send one connection, and only one on which nothing is left over from before.
+
+    aiohttp hands out a pooled connection whatever came in on it meanwhile. A second reply to an earlier request would
+    then be taken for the answer to this one: a false `cancelled`.
+    """
+
+    def __init__(self, connections: int, keep_alive_s: float, tls: ssl.SSLContext | None) -> None:
+        super().__init__(limit=connections, keepalive_timeout=keep_alive_s, ssl=True if tls is None else tls)
+        self._used: WeakSet[ResponseHandler] = WeakSet()
+
+    async def connect(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: ClientTimeout,  # noqa: ASYNC109  aiohttp's signature
+    ) -> Connection:
+        """Take a quiet connection from the pool or make one; refuse a second one to the same send."""
+        passage = PASSAGE.get()
+        if passage.handed_over:
+            passage.repeated = True
+            raise RepeatRefused
+        connection = await super().connect(req, traces, timeout)
+        while self._is_reused(connection) and not _is_quiet(connection):
+            connection.close()
+            connection = await super().connect(req, traces, timeout)
+        passage.handed_over = True
+        return connection
+
+    def _is_reused(self, connection: Connection) -> bool:
+        protocol = connection.protocol
+        if protocol is None or protocol in self._used:
+            return True
+        self._used.add(protocol)
+        return False
+
+
+def _is_quiet(connection: Connection) -> bool:
+    """Nothing came in since the last reply; what the kernel holds unread counts too.
+
+    That also finds a connection which the venue has just closed, before a request is lost on it.
+    """
+    protocol, transport = connection.protocol, connection.transport
+    if protocol is None or transport is None or protocol.should_close:
+        return False
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return not poll.poll(0)

@@ -1,0 +1,178 @@
+"""Exact bytes onto the wire, once, and provably what came of it (ports.Sender). No venue's habits stand here.
+
+`NotSent` is said only while no connection was handed to the request. From then on, whatever is not one whole reply is
+`Unconfirmed`, and nothing is sent again from here. Reasons are worded here and never taken from exceptions, whose
+texts hold URLs and with them signatures.
+"""
+
+import re
+import ssl
+from asyncio import gather
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from aiohttp import (
+    ClientConnectorCertificateError,
+    ClientConnectorDNSError,
+    ClientConnectorError,
+    ClientConnectorSSLError,
+    ClientError,
+    ClientResponse,
+    ClientResponseError,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+)
+from aiohttp.http_exceptions import HttpProcessingError
+from yarl import URL
+
+from gateway.backends.body import read_body
+from gateway.backends.connector import PASSAGE, OnceConnector, Passage
+from gateway.core.model import VenueId
+from gateway.core.wire import NotSent, Reply, SendResult, Unconfirmed, WireRequest
+from gateway.ports import Clock
+
+# Well below the idle limits of the usual load balancers: a connection that they close first costs an `unknown`.
+KEEP_ALIVE_S = 15
+NEVER_ROUND_UP_S = 1e9
+FIRST_FINAL_STATUS = 200
+FAILURES = (ClientError, HttpProcessingError, OSError, ValueError, RuntimeError)
+URL_FAULT = re.compile(r"[^!-~]")
+TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+VALUE_FAULT = re.compile(r"[^\t -~]")
+BEFORE: tuple[tuple[type[Exception], str], ...] = (
+    (ClientConnectorDNSError, "the venue's name could not be resolved"),
+    (ClientConnectorCertificateError, "the venue's certificate is not valid"),
+    (ClientConnectorSSLError, "the TLS handshake failed"),
+    (ClientConnectorError, "the venue could not be connected"),
+    (TimeoutError, "no connection in time"),
+    (Exception, "the request could not be started"),
+)
+AFTER: tuple[tuple[type[Exception], str], ...] = (
+    (TimeoutError, "no whole reply in time"),
+    (ClientResponseError, "the reply is not HTTP"),
+    (HttpProcessingError, "the reply is not HTTP"),
+    (Exception, "the connection broke before a whole reply came"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """How one venue is dialled. Nothing is sent outside `base_url`, and `also` where tokens come from elsewhere."""
+
+    base_url: str
+    also: tuple[str, ...] = ()
+    connections: int = 64
+    connect_timeout_ms: int = 1000
+    tls: ssl.SSLContext | None = None
+
+    def covers(self, url: str) -> bool:
+        """Whether the URL is one of this venue's."""
+        return any(url.startswith(base.rstrip("/") + "/") for base in (self.base_url, *self.also))
+
+
+class VenueSender:
+    """Sends to every served venue; each has connections of its own, so that a stuck one leaves the others alone."""
+
+    def __init__(
+        self, lines: Mapping[VenueId, Line], clock: Clock, on_repeat: Callable[[VenueId], None], agent: str
+    ) -> None:
+        """Must be called inside the running loop; `on_repeat` counts repeats that were refused to the client."""
+        self._lines = lines
+        self._clock = clock
+        self._on_repeat = on_repeat
+        self._sessions = {venue: _session(line, agent) for venue, line in lines.items()}
+
+    async def send(self, venue: VenueId, request: WireRequest, timeout_ms: int) -> SendResult:
+        """Send once; `timeout_ms` covers everything from waiting for a connection to the last byte of the body."""
+        line = self._lines[venue]
+        target = _target(line, request, timeout_ms)
+        if isinstance(target, NotSent):
+            return target
+        passage = Passage()
+        token = PASSAGE.set(passage)
+        try:
+            return await self._exchange(self._sessions[venue], request, target, _limits(line, timeout_ms))
+        except FAILURES as failure:
+            return Unconfirmed(_reason(AFTER, failure)) if passage.handed_over else NotSent(_reason(BEFORE, failure))
+        finally:
+            PASSAGE.reset(token)
+            if passage.repeated:
+                self._on_repeat(venue)
+
+    async def _exchange(
+        self, session: ClientSession, request: WireRequest, target: URL, limits: ClientTimeout
+    ) -> Reply | Unconfirmed:
+        response = await session.request(
+            request.method,
+            target,
+            headers=request.headers,
+            data=request.body or None,
+            allow_redirects=False,
+            timeout=limits,
+        )
+        try:
+            return await self._reply(response)
+        finally:
+            response.close()  # a reply that was read to its end has given its connection back already
+
+    async def _reply(self, response: ClientResponse) -> Reply | Unconfirmed:
+        headers = _lowered(response.headers.items())
+        body = await read_body(response, headers.get("content-encoding", ""))
+        if isinstance(body, Unconfirmed):
+            return body
+        if response.status < FIRST_FINAL_STATUS:
+            return Unconfirmed("the venue wants to switch protocols")
+        return Reply(response.status, headers, body, self._clock.now_ms())
+
+    async def aclose(self) -> None:
+        """Close every connection; sends that are still running end as Unconfirmed."""
+        await gather(*(session.close() for session in self._sessions.values()))
+
+
+def _session(line: Line, agent: str) -> ClientSession:
+    return ClientSession(
+        connector=OnceConnector(line.connections, KEEP_ALIVE_S, line.tls),
+        cookie_jar=DummyCookieJar(),
+        headers={"User-Agent": agent, "Accept-Encoding": "identity"},
+        skip_auto_headers=("Content-Type",),
+        trust_env=False,
+        auto_decompress=False,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _limits(line: Line, timeout_ms: int) -> ClientTimeout:
+    return ClientTimeout(
+        total=timeout_ms / 1000, sock_connect=line.connect_timeout_ms / 1000, ceil_threshold=NEVER_ROUND_UP_S
+    )
+
+
+def _target(line: Line, request: WireRequest, timeout_ms: int) -> URL | NotSent:
+    """Where the bytes go exactly as they stand, or why they must not or could not."""
+    if timeout_ms <= 0:
+        return NotSent("no time is left")
+    if not line.covers(request.url):
+        return NotSent("the request is not for this venue")
+    if not TOKEN.fullmatch(request.method) or URL_FAULT.search(request.url):
+        return NotSent("the request line is not legal")
+    if any(not TOKEN.fullmatch(name) or VALUE_FAULT.search(value) for name, value in request.headers):
+        return NotSent("a header is not legal")
+    target = URL(request.url, encoded=True)
+    if not request.url.endswith(target.raw_path_qs):
+        return NotSent("the URL would not be sent as it was signed")
+    return target
+
+
+def _lowered(items: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Header names in lower case; repeated ones joined as RFC 9110, 5.3 says."""
+    headers: dict[str, str] = {}
+    for name, value in items:
+        key = name.lower()
+        headers[key] = f"{headers[key]}, {value}" if key in headers else value
+    return headers
+
+
+def _reason(reasons: tuple[tuple[type[Exception], str], ...], failure: Exception) -> str:
+    return next(reason for kind, reason in reasons if isinstance(failure, kind))
