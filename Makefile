@@ -1,0 +1,54 @@
+# Two commands need nothing before them: `make run` and `make test`. `make check` is everything that CI runs.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test unit check lint format types bench lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(VENV)/.run: requirements/run.txt pyproject.toml .ci/setup
+	@PYTHON=$(PYTHON) .ci/setup $(VENV) requirements/run.txt
+	@touch $@
+
+$(VENV)/.test: requirements/test.txt pyproject.toml .ci/setup
+	@PYTHON=$(PYTHON) .ci/setup $(VENV) requirements/test.txt
+	@touch $@ $(VENV)/.run
+
+run: $(VENV)/.run ## a gateway with its own Redis and five sandbox venues; the first cancels are shown
+	@exec $(BIN)/cancel-gateway demo $(DEMO)
+
+test: $(VENV)/.test ## the whole test suite
+	@$(BIN)/python -m pytest -q $(TESTS)
+
+unit: $(VENV)/.test ## the part without processes and sockets
+	@$(BIN)/python -m pytest -q tests/core tests/venues tests/test_architecture.py
+
+check: lint types coverage ## everything that CI runs
+
+lint: $(VENV)/.test ## style, every rule on
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+format: $(VENV)/.test ## repair what lint says about layout
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+types: $(VENV)/.test ## mypy, strict
+	@$(BIN)/mypy
+
+.PHONY: coverage
+coverage: $(VENV)/.test ## the pure parts have every branch tested
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -q -p no:cacheprovider tests/core tests/venues tests/test_architecture.py
+	@$(BIN)/coverage report --include='gateway/core/*,gateway/venues/*' --fail-under=100
+
+bench: $(VENV)/.test ## CPU per cancel against a bare pass-through, in one run
+	@$(BIN)/python bench/passthrough.py
+
+lock: $(VENV)/.test ## write the hash-pinned requirements anew
+	@.ci/lock $(BIN)
+
+clean: ## remove what the commands made
+	rm -rf $(VENV) .run build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,165 @@
+"""The limiter when Redis does not answer: hold for one window, then this replica's own share, then back.
+
+A lost Redis must neither open the limit nor close the service. Going over to the share, and coming back from it, each
+cost one whole window, so that what was sent under one rule has rested before the other begins.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from gateway.core.admission import Demand, Granted, Ledger, decide
+from gateway.core.admission import outlook as look
+from gateway.core.share import share
+from gateway.ports import Clock, Limiter, Outlook, Slot, TooFar, Unavailable
+
+US_PER_S = 1_000_000
+PROBE_EVERY_S = 0.25
+NEVER_US = 3_600_000_000
+
+
+class LocalLimiter:
+    """This replica's guaranteed part of every limit, kept in memory; its first window is a hold."""
+
+    def __init__(self, clock: Clock, replicas_most: int) -> None:
+        self._clock = clock
+        self._replicas_most = replicas_most
+        self._ledger = Ledger()
+
+    def restart(self) -> None:
+        """Forget everything, which makes the next window count as full."""
+        self._ledger = Ledger()
+
+    def reserve(self, demands: tuple[Demand, ...], patience_us: int) -> Slot | TooFar:
+        """The next slot of this replica's part."""
+        parts = self._parts(demands)
+        if parts is None:
+            return TooFar(NEVER_US)
+        now = self._clock.monotonic()
+        decided = decide(self._ledger, parts, int(now * US_PER_S), patience_us)
+        self._ledger = decided.ledger
+        if isinstance(decided, Granted):
+            return Slot(now + decided.wait_us / US_PER_S, decided.at_us, demands)
+        return TooFar(decided.wait_us)
+
+    def outlook(self, demands: tuple[Demand, ...]) -> Sequence[Outlook]:
+        """The part as it stands."""
+        now_us = int(self._clock.monotonic() * US_PER_S)
+        shown = []
+        for demand in demands:
+            if (part := share(demand, self._replicas_most)) is None:
+                shown.append(Outlook(demand.limit, demand.tokens, 0, NEVER_US))
+                continue
+            prospect = look(self._ledger, (part,), now_us)[0]
+            shown.append(Outlook(demand.limit, demand.tokens, prospect.free, prospect.wait_us))
+        return shown
+
+    def _parts(self, demands: tuple[Demand, ...]) -> tuple[Demand, ...] | None:
+        parts = tuple(part for demand in demands if (part := share(demand, self._replicas_most)) is not None)
+        return parts if len(parts) == len(demands) else None
+
+
+class FallbackLimiter:
+    """Redis while it answers, the local share while it does not."""
+
+    def __init__(
+        self,
+        shared: Limiter,
+        local: LocalLimiter,
+        probe: Callable[[], Awaitable[object]],
+        changed: Callable[[bool, str], None],
+    ) -> None:
+        self._shared = shared
+        self._local = local
+        self._probe = probe
+        self._changed = changed
+        self._longest_window_s = 0.0
+        self._returning: asyncio.Task[None] | None = None
+        self._resting = False
+        self._reason = ""
+
+    @property
+    def degraded(self) -> bool:
+        """Whether slots come from the local share at the moment."""
+        return self._returning is not None
+
+    @property
+    def reason(self) -> str:
+        """Why it is degraded; empty where it is not."""
+        return self._reason
+
+    def lose(self, reason: str) -> None:
+        """Redis was found missing, here or elsewhere: go over to the share."""
+        if self._returning is not None:
+            return
+        self._reason = reason
+        self._local.restart()
+        self._returning = asyncio.create_task(self._return())
+        self._changed(True, reason)
+
+    async def reserve(self, demands: tuple[Demand, ...], patience_us: int) -> Slot | TooFar:
+        """A slot from whoever may give one now."""
+        self._note(demands)
+        if self._returning is None:
+            try:
+                return await self._shared.reserve(demands, patience_us)
+            except Unavailable as lost:
+                self.lose(lost.reason)
+        if self._resting:
+            return TooFar(int(self._longest_window_s * US_PER_S))
+        return self._local.reserve(demands, patience_us)
+
+    async def give_back(self, slot: Slot) -> bool:
+        """Undo a grant that was not used; a local one simply rests."""
+        if self._returning is not None:
+            return False
+        try:
+            return await self._shared.give_back(slot)
+        except Unavailable as lost:
+            self.lose(lost.reason)
+            return False
+
+    async def outlook(self, demands: tuple[Demand, ...]) -> Sequence[Outlook]:
+        """Look without taking."""
+        if self._returning is None:
+            try:
+                return await self._shared.outlook(demands)
+            except Unavailable as lost:
+                self.lose(lost.reason)
+        return self._local.outlook(demands)
+
+    async def arm(self, demands: tuple[Demand, ...]) -> None:
+        """Set the epoch marker, as far as Redis is there."""
+        self._note(demands)
+        if self._returning is None:
+            try:
+                await self._shared.arm(demands)
+            except Unavailable as lost:
+                self.lose(lost.reason)
+
+    async def aclose(self) -> None:
+        """Stop probing."""
+        if self._returning is not None:
+            self._returning.cancel()
+            await asyncio.gather(self._returning, return_exceptions=True)
+
+    def _note(self, demands: tuple[Demand, ...]) -> None:
+        for demand in demands:
+            self._longest_window_s = max(self._longest_window_s, demand.window_us / US_PER_S)
+
+    async def _return(self) -> None:
+        """Probe until Redis answers, let the local sends rest for a window, and go back."""
+        while not await self._answers():
+            await asyncio.sleep(PROBE_EVERY_S)
+        self._resting = True
+        await asyncio.sleep(self._longest_window_s)
+        self._resting = False
+        self._returning = None
+        self._reason = ""
+        self._changed(False, "")
+
+    async def _answers(self) -> bool:
+        try:
+            await self._probe()
+        except Unavailable:
+            return False
+        return True

@@ -1,0 +1,160 @@
+"""`cancel`, `records`, `status`: what somebody on call does by hand."""
+
+import json
+import sys
+import uuid
+from argparse import Namespace
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
+
+from gateway.cli.speak import (
+    EXIT_OK,
+    EXIT_REFUSED,
+    EXIT_UNKNOWN,
+    EXIT_UNREACHABLE,
+    EXIT_USAGE,
+    TOKEN_VARIABLE,
+    Heard,
+    Unreachable,
+    ask,
+    connect_arguments,
+)
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, _SubParsersAction
+
+STATUS_OK, STATUS_BAD, STATUS_NO_TOKEN, STATUS_FORBIDDEN, STATUS_UNKNOWN = 200, 400, 401, 403, 504
+ANSWER_MARGIN_S = 5.0
+
+
+def add(commands: "_SubParsersAction[ArgumentParser]") -> None:
+    """Register the commands."""
+    cancel = commands.add_parser("cancel", help="get one order cancelled")
+    cancel.add_argument("venue")
+    cancel.add_argument("ref")
+    cancel.add_argument("--by", choices=("order_id", "client_id"))
+    cancel.add_argument("--account")
+    cancel.add_argument("--symbol")
+    cancel.add_argument("--wait", choices=("ack", "terminal"))
+    cancel.add_argument("--plan", action="store_true", help="only say what would be sent, and when")
+    cancel.add_argument("--urgent", action="store_true", help="use the urgent lane")
+    cancel.add_argument("--key", help="Idempotency-Key; made up where it is not given")
+    cancel.add_argument("--timeout-ms", type=int, default=5000)
+    _finish(cancel, run_cancel)
+    records = commands.add_parser("records", help="show one cancel's record")
+    records.add_argument("id")
+    _finish(records, run_records)
+    _finish(commands.add_parser("status", help="show every venue and account that you may use"), run_status)
+
+
+def _finish(parser: "ArgumentParser", run: Callable[[Namespace], int]) -> None:
+    connect_arguments(parser)
+    parser.set_defaults(run=_guarded(run))
+
+
+def _guarded(run: Callable[[Namespace], int]) -> Callable[[Namespace], int]:
+    def guarded(options: Namespace) -> int:
+        try:
+            return run(options)
+        except Unreachable as error:
+            print(f"cancel-gateway: {error}", file=sys.stderr)
+            return EXIT_UNREACHABLE
+
+    return guarded
+
+
+def run_cancel(options: Namespace) -> int:
+    """Cancel, and say in one line what became of it."""
+    query = {name: getattr(options, name) for name in ("by", "account", "symbol", "wait")}
+    query["plan"] = "true" if options.plan else None
+    asked = urlencode({name: value for name, value in query.items() if value})
+    path = f"/orders/{quote(options.venue, safe='')}/{quote(options.ref, safe='')}" + (f"?{asked}" if asked else "")
+    headers = {"X-Request-Timeout-Ms": str(options.timeout_ms)}
+    if not options.plan:
+        headers["Idempotency-Key"] = options.key or uuid.uuid4().hex
+    if options.urgent:
+        headers["Priority"] = "u=1"
+    heard = ask(options, "DELETE", path, headers, options.timeout_ms / 1000 + ANSWER_MARGIN_S)
+    return _tell(options, heard, _plan_lines if options.plan else _answer_lines)
+
+
+def run_records(options: Namespace) -> int:
+    """Show a record."""
+    heard = ask(options, "GET", f"/cancels/{quote(options.id, safe='')}", {}, ANSWER_MARGIN_S)
+    return _tell(options, heard, _record_lines)
+
+
+def run_status(options: Namespace) -> int:
+    """Show the venues as a table."""
+    return _tell(options, ask(options, "GET", "/venues", {}, ANSWER_MARGIN_S), _status_lines)
+
+
+def _tell(options: Namespace, heard: Heard, lines: Callable[[Heard], Iterable[str]]) -> int:
+    if options.json:
+        print(json.dumps(heard.body, indent=2))
+    elif heard.status < STATUS_BAD:
+        print("\n".join(lines(heard)))
+    else:
+        print(f"{heard.text('outcome') or heard.status}: {heard.text('detail')}", file=sys.stderr)
+        _hint(heard)
+    return _exit_code(heard)
+
+
+def _hint(heard: Heard) -> None:
+    if heard.status == STATUS_NO_TOKEN:
+        print(f"put your caller token into ${TOKEN_VARIABLE}", file=sys.stderr)
+    if heard.body.get("record"):
+        print(f"record: {heard.text('record').rpartition('/')[2]}", file=sys.stderr)
+    if heard.body.get("venue_message"):
+        print(f"the venue said: {heard.text('venue_code')} {heard.text('venue_message')}", file=sys.stderr)
+
+
+def _exit_code(heard: Heard) -> int:
+    if heard.status < STATUS_BAD:
+        return EXIT_OK
+    if heard.status == STATUS_UNKNOWN:
+        return EXIT_UNKNOWN
+    return EXIT_USAGE if heard.status in {STATUS_BAD, STATUS_NO_TOKEN, STATUS_FORBIDDEN} else EXIT_REFUSED
+
+
+def _answer_lines(heard: Heard) -> Iterable[str]:
+    where = f"{heard.text('venue')}:{heard.text('account')}"
+    yield f"{heard.text('outcome')}  {where}  {heard.text('ref')}  ({heard.text('venue_ms') or '-'} ms)"
+    if heard.body.get("record"):
+        yield f"record: {heard.text('record').rpartition('/')[2]}"
+
+
+def _plan_lines(heard: Heard) -> Iterable[str]:
+    request, slot = heard.body.get("request"), heard.body.get("slot")
+    if isinstance(request, dict) and isinstance(slot, dict):
+        yield f"would: {heard.text('would')}, in {slot.get('wait_ms')} ms"
+        yield f"{request.get('method')} {request.get('url')}"
+        yield from (f"  {name}: {value}" for name, value in request.get("headers", {}).items())
+
+
+def _record_lines(heard: Heard) -> Iterable[str]:
+    shown = (
+        "id",
+        "state",
+        "outcome",
+        "venue",
+        "account",
+        "ref",
+        "by",
+        "attempts",
+        "created_at",
+        "sent_at",
+        "settled_at",
+    )
+    return (f"{name:<11} {heard.text(name)}" for name in shown if heard.text(name))
+
+
+def _status_lines(heard: Heard) -> Iterable[str]:
+    venues = heard.body.get("venues")
+    yield f"{'VENUE:ACCOUNT':<28} {'CREDENTIAL':<12} {'WAITING':>7}  LIMITS (free/tokens)"
+    for state in venues if isinstance(venues, list) else []:
+        limits = " ".join(f"{name} {each['free']}/{each['tokens']}" for name, each in state["limits"].items())
+        flag = "  DEGRADED" if state["degraded"] else ""
+        waiting = sum(state["queue"].values())
+        yield f"{state['venue'] + ':' + state['account']:<28} {state['credential']:<12} {waiting:>7}  {limits}{flag}"

@@ -1,0 +1,60 @@
+"""HTTP to a running gateway, with the standard library alone: an on-call tool starts at once and always works."""
+
+import http.client
+import json
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+URL_VARIABLE, TOKEN_VARIABLE = "CANCEL_GATEWAY_URL", "CANCEL_GATEWAY_TOKEN"
+DEFAULT_URL = "http://127.0.0.1:8080"
+EXIT_OK, EXIT_REFUSED, EXIT_USAGE, EXIT_UNKNOWN, EXIT_UNREACHABLE = 0, 1, 2, 3, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the gateway answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Mapping[str, object]
+
+    def text(self, name: str) -> str:
+        """One member as text; empty where it is not there."""
+        value = self.body.get(name)
+        return "" if value is None else str(value)
+
+
+class Unreachable(Exception):  # noqa: N818  the gateway is not there; the tool did nothing wrong
+    """No answer that could be read."""
+
+
+def connect_arguments(parser: ArgumentParser) -> None:
+    """Where the gateway is; the token comes from the environment only, so that no process list shows it."""
+    parser.add_argument("--url", default=os.environ.get(URL_VARIABLE, DEFAULT_URL), help=f"default: ${URL_VARIABLE}")
+    parser.add_argument("--json", action="store_true", help="print the answer as it came")
+
+
+def ask(options: Namespace, method: str, path: str, headers: Mapping[str, str], timeout_s: float) -> Heard:
+    """One request."""
+    where = urlsplit(options.url)
+    if where.scheme not in {"http", "https"} or not where.hostname:
+        raise Unreachable(f"{options.url!r} is not an http or https address")
+    kind = http.client.HTTPSConnection if where.scheme == "https" else http.client.HTTPConnection
+    connection = kind(where.hostname, where.port, timeout=timeout_s)
+    token = os.environ.get(TOKEN_VARIABLE, "")
+    try:
+        connection.request(
+            method, where.path.rstrip("/") + path, headers={"Authorization": f"Bearer {token}", **headers}
+        )
+        reply = connection.getresponse()
+        body = json.loads(reply.read() or b"{}")
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise Unreachable(f"no answer from {options.url}: {error}") from None
+    finally:
+        connection.close()
+    if not isinstance(body, dict):
+        raise Unreachable(f"{options.url} does not speak like a cancel-gateway")
+    return Heard(reply.status, dict(reply.getheaders()), body)

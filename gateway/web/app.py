@@ -1,0 +1,50 @@
+"""The two listeners' applications: routes, limits, and what stands on which side."""
+
+from aiohttp import web
+
+from gateway.web import handlers, health
+from gateway.web.front import FRONT, Front
+from gateway.web.middleware import guard
+from gateway.web.openapi import show_docs, show_openapi
+
+BODY_MOST = 64 * 1024
+LINE_MOST, HEADER_MOST, HEADERS_MOST = 8190, 8190, 64
+
+
+def caller_app(front: Front, vitals: health.Vitals) -> web.Application:
+    """What trading services talk to."""
+    app = web.Application(middlewares=[guard], client_max_size=BODY_MOST)
+    app[FRONT] = front
+    app[health.VITALS] = vitals
+    app.router.add_delete("/orders/{venue}/{ref}", handlers.cancel)
+    app.router.add_get("/cancels/{id}", handlers.show_record, allow_head=False)
+    app.router.add_get("/venues", handlers.show_venues, allow_head=False)
+    app.router.add_get("/openapi.json", show_openapi, allow_head=False)
+    app.router.add_get("/docs", show_docs, allow_head=False)
+    app.router.add_get("/healthz", health.alive)
+    app.router.add_get("/readyz", health.ready)
+    return app
+
+
+def admin_app(vitals: health.Vitals) -> web.Application:
+    """What probes and Prometheus talk to; it listens on loopback unless configured otherwise."""
+    app = web.Application(client_max_size=BODY_MOST)
+    app[health.VITALS] = vitals
+    app.router.add_get("/healthz", health.alive)
+    app.router.add_get("/readyz", health.ready)
+    app.router.add_get("/metrics", health.metrics)
+    return app
+
+
+def runner(app: web.Application) -> web.AppRunner:
+    """A runner with the limits of our own listener; a caller that leaves does not stop a cancel that was accepted."""
+    return web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        handler_cancellation=False,
+        keepalive_timeout=75.0,
+        max_line_size=LINE_MOST,
+        max_field_size=HEADER_MOST,
+        max_headers=HEADERS_MOST,
+    )

@@ -1,0 +1,176 @@
+"""The contract as OpenAPI 3.1, made from the tables that the code runs by, and a page of it that works offline."""
+
+from html import escape
+
+import orjson
+from aiohttp import web
+
+from gateway import __version__
+from gateway.core.idempotency import State
+from gateway.core.model import By, Wait
+from gateway.core.outcome import MEANINGS, Outcome
+from gateway.web.codec import JSON, PROBLEM, TIMEOUT_DEFAULT_MS, TIMEOUT_MOST_MS
+from gateway.web.front import FRONT
+
+TEXT: dict[str, object] = {"type": "string"}
+MAYBE_TEXT: dict[str, object] = {"type": ["string", "null"]}
+NUMBER: dict[str, object] = {"type": "number"}
+MAYBE_NUMBER: dict[str, object] = {"type": ["number", "null"]}
+FLAG: dict[str, object] = {"type": "boolean"}
+WHOLE: dict[str, object] = {"type": "integer"}
+MEMBERS: dict[str, dict[str, object]] = {
+    "outcome": {"type": "string", "enum": list(Outcome)},
+    "final": FLAG,
+    "venue": TEXT,
+    "account": TEXT,
+    "ref": TEXT,
+    "by": {"type": "string", "enum": list(By)},
+    "order_id": MAYBE_TEXT,
+    "client_id": MAYBE_TEXT,
+    "venue_status": MAYBE_TEXT,
+    "filled": MAYBE_TEXT,
+    "remaining": MAYBE_TEXT,
+    "record": MAYBE_TEXT,
+    "request_id": TEXT,
+    "attempts": WHOLE,
+    "batch": WHOLE,
+    "waited_ms": NUMBER,
+    "venue_ms": MAYBE_NUMBER,
+    "degraded": FLAG,
+    "retry_after_ms": WHOLE,
+    "earliest_at": {"type": "string", "format": "date-time"},
+}
+PROBLEM_MEMBERS: dict[str, dict[str, object]] = {
+    "type": {"type": "string", "examples": [f"urn:cancel-gateway:{Outcome.OVER_DEADLINE}"]},
+    "title": TEXT,
+    "status": WHOLE,
+    "detail": TEXT,
+    "instance": TEXT,
+    "venue_code": MAYBE_TEXT,
+    "venue_message": MAYBE_TEXT,
+}
+
+
+def _parameter(name: str, place: str, schema: dict[str, object], about: str) -> dict[str, object]:
+    return {"name": name, "in": place, "required": place == "path", "schema": schema, "description": about}
+
+
+def _content(kind: str, schema: str) -> dict[str, object]:
+    return {kind: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+
+
+def _answers() -> dict[str, object]:
+    """One entry per status, naming the outcomes that come with it."""
+    by_status: dict[int, list[Outcome]] = {}
+    for outcome, meaning in MEANINGS.items():
+        by_status.setdefault(meaning.status, []).append(outcome)
+    return {
+        str(status): {
+            "description": "; ".join(f"{outcome}: {MEANINGS[outcome].title}" for outcome in outcomes),
+            "content": _content(JSON, "Answer") if status < 300 else _content(PROBLEM, "Problem"),  # noqa: PLR2004
+        }
+        for status, outcomes in sorted(by_status.items())
+    }
+
+
+def _cancel(venues: list[str]) -> dict[str, object]:
+    choice: dict[str, object] = {"type": "string", "enum": [*Wait]}
+    timeout: dict[str, object] = {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": TIMEOUT_MOST_MS,
+        "default": TIMEOUT_DEFAULT_MS,
+    }
+    return {
+        "operationId": "cancelOrder",
+        "summary": "Get one order cancelled",
+        "parameters": [
+            _parameter("venue", "path", {"type": "string", "enum": venues}, "The venue that the order rests on."),
+            _parameter("ref", "path", {"type": "string", "maxLength": 255}, "The order's id, or its client's id."),
+            _parameter("by", "query", {"type": "string", "enum": list(By)}, "Which of both `ref` is."),
+            _parameter("account", "query", {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"}, "Whose order."),
+            _parameter("symbol", "query", TEXT, "Needed by some venues; the refusal says so."),
+            _parameter("wait", "query", choice, "`terminal`: answer when the order is provably gone."),
+            _parameter("plan", "query", FLAG, "Only say what would be sent, and when."),
+            _parameter("Idempotency-Key", "header", TEXT, "1 to 255 visible ASCII characters; a replay costs nothing."),
+            _parameter("X-Request-Timeout-Ms", "header", timeout, "How long the answer is of use."),
+            _parameter("Priority", "header", TEXT, "RFC 9218; u=0 to u=2 is the urgent lane."),
+            _parameter("X-Request-ID", "header", TEXT, "Comes back, and stands in our log."),
+        ],
+        "responses": _answers(),
+    }
+
+
+def _read(summary: str, parameters: list[dict[str, object]]) -> dict[str, object]:
+    refused = {"description": "Refused", "content": _content(PROBLEM, "Problem")}
+    found = {"description": "Found", "content": {JSON: {"schema": {"type": "object"}}}}
+    return {
+        "summary": summary,
+        "parameters": parameters,
+        "responses": {"200": found, "401": refused, "403": refused, "404": refused},
+    }
+
+
+def document(venues: list[str]) -> dict[str, object]:
+    """The whole contract for these venues."""
+    record = _parameter("id", "path", TEXT, "As `record` in an answer names it.")
+    states = ", ".join(State)
+    answer = {"type": "object", "properties": MEMBERS, "required": [*MEMBERS][:-2]}
+    problem = {
+        "type": "object",
+        "properties": PROBLEM_MEMBERS | MEMBERS,
+        "required": ["type", "title", "status", "outcome", "request_id"],
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "cancel-gateway", "version": __version__, "summary": "Gets an order cancelled, safely."},
+        "security": [{"token": []}],
+        "paths": {
+            "/orders/{venue}/{ref}": {"delete": _cancel(venues)},
+            "/cancels/{id}": {"get": _read(f"One cancel's record: {states}", [record])},
+            "/venues": {"get": _read("Every venue and account that you may use", [])},
+        },
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "schemas": {"Answer": answer, "Problem": problem},
+        },
+    }
+
+
+async def show_openapi(request: web.Request) -> web.Response:
+    """`GET /openapi.json`."""
+    body = orjson.dumps(document([*request.app[FRONT].desks]))
+    return web.Response(body=body, content_type=JSON)
+
+
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>cancel-gateway</title>
+<meta name="viewport" content="width=device-width">
+<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}
+table{{border-collapse:collapse;width:100%}}td,th{{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #8884}}
+code{{font-size:.95em}}@media(prefers-color-scheme:dark){{body{{background:#111;color:#ddd}}}}</style>
+<h1>cancel-gateway {version}</h1><p>Venues served here: {venues}. The whole contract: <a href="/openapi.json">
+<code>/openapi.json</code></a>.</p><h2><code>DELETE /orders/{{venue}}/{{ref}}</code></h2>
+<table><tr><th>where<th>name<th>meaning{parameters}</table><h2>Outcomes</h2>
+<table><tr><th>outcome<th>status<th>means{outcomes}</table>
+<h2>Others</h2><p><code>GET /cancels/{{id}}</code>, <code>GET /venues</code></p></html>"""
+
+
+def page(venues: list[str]) -> str:
+    """The same tables for people."""
+    parameters = _cancel(venues)["parameters"]
+    assert isinstance(parameters, list)  # noqa: S101  it was made a few lines above
+    cells = "".join(
+        f"<tr><td>{escape(each['in'])}<td><code>{escape(each['name'])}</code><td>{escape(each['description'])}"
+        for each in parameters
+    )
+    rows = "".join(
+        f"<tr><td><code>{outcome}</code><td>{meaning.status}<td>{escape(meaning.title)}"
+        for outcome, meaning in MEANINGS.items()
+    )
+    return PAGE.format(version=__version__, venues=", ".join(venues), parameters=cells, outcomes=rows)
+
+
+async def show_docs(request: web.Request) -> web.Response:
+    """`GET /docs`: no asset, no script."""
+    headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+    return web.Response(text=page([*request.app[FRONT].desks]), content_type="text/html", headers=headers)
