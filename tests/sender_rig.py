@@ -28,4 +28,4 @@ class Rig:
     async def send(self, line: Line, path: str = "/v1/order?id=1", method: str = "DELETE") -> SendResult:
         """Send once on a fresh sender."""
         sender = await self.sender(line)
-        return await sender.send(VENUE, WireRequest(method, line.base_url + path, ()), 1500)
+        return await sender.send(VENUE, WireRequest(method, line.base_url + path, ()), 5000)

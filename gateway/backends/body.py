@@ -23,12 +23,12 @@ async def read_body(response: ClientResponse, encoding: str) -> bytes | Unconfir
 
 async def _read_raw(response: ClientResponse) -> bytes | Unconfirmed:
     content = response.content
-    body = await content.readany()
-    while chunk := await content.readany():
-        body += chunk
+    body = b""
+    while not content.at_eof():
+        body += await content.readany()
         if len(body) > BODY_MOST:
             return TOO_LARGE
-    return TOO_LARGE if len(body) > BODY_MOST else body
+    return body
 
 
 def _decoded(raw: bytes, encoding: str) -> bytes | Unconfirmed:

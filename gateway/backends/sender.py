@@ -37,10 +37,9 @@ from gateway.ports import Clock
 KEEP_ALIVE_S = 15
 NEVER_ROUND_UP_S = 1e9
 FIRST_FINAL_STATUS = 200
+NO_DEFAULTS = ("Content-Type",)
 FAILURES = (ClientError, HttpProcessingError, OSError, ValueError, RuntimeError)
-URL_FAULT = re.compile(r"[^!-~]")
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-VALUE_FAULT = re.compile(r"[^\t -~]")
 BEFORE: tuple[tuple[type[Exception], str], ...] = (
     (ClientConnectorDNSError, "the venue's name could not be resolved"),
     (ClientConnectorCertificateError, "the venue's certificate is not valid"),
@@ -67,9 +66,10 @@ class Line:
     connect_timeout_ms: int = 1000
     tls: ssl.SSLContext | None = None
 
-    def covers(self, url: str) -> bool:
-        """Whether the URL is one of this venue's."""
-        return any(url.startswith(base.rstrip("/") + "/") for base in (self.base_url, *self.also))
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """What every URL of this venue starts with."""
+        return tuple(base.rstrip("/") + "/" for base in (self.base_url, *self.also))
 
 
 class VenueSender:
@@ -79,21 +79,22 @@ class VenueSender:
         self, lines: Mapping[VenueId, Line], clock: Clock, on_repeat: Callable[[VenueId], None], agent: str
     ) -> None:
         """Must be called inside the running loop; `on_repeat` counts repeats that were refused to the client."""
-        self._lines = lines
+        self._prefixes = {venue: line.prefixes for venue, line in lines.items()}
+        self._connect_timeouts_ms = {venue: line.connect_timeout_ms for venue, line in lines.items()}
         self._clock = clock
         self._on_repeat = on_repeat
         self._sessions = {venue: _session(line, agent) for venue, line in lines.items()}
 
     async def send(self, venue: VenueId, request: WireRequest, timeout_ms: int) -> SendResult:
         """Send once; `timeout_ms` covers everything from waiting for a connection to the last byte of the body."""
-        line = self._lines[venue]
-        target = _target(line, request, timeout_ms)
+        target = _target(self._prefixes[venue], request, timeout_ms)
         if isinstance(target, NotSent):
             return target
+        limits = _limits(self._connect_timeouts_ms[venue], timeout_ms)
         passage = Passage()
         token = PASSAGE.set(passage)
         try:
-            return await self._exchange(self._sessions[venue], request, target, _limits(line, timeout_ms))
+            return await self._exchange(self._sessions[venue], request, target, limits)
         except FAILURES as failure:
             return Unconfirmed(_reason(AFTER, failure)) if passage.handed_over else NotSent(_reason(BEFORE, failure))
         finally:
@@ -109,13 +110,15 @@ class VenueSender:
             target,
             headers=request.headers,
             data=request.body or None,
+            skip_auto_headers=NO_DEFAULTS if request.body else None,
             allow_redirects=False,
             timeout=limits,
         )
         try:
             return await self._reply(response)
         finally:
-            response.close()  # a reply that was read to its end has given its connection back already
+            if not response.closed:  # read to its end, it has given its connection back already
+                response.close()
 
     async def _reply(self, response: ClientResponse) -> Reply | Unconfirmed:
         headers = _lowered(response.headers.items())
@@ -136,33 +139,41 @@ def _session(line: Line, agent: str) -> ClientSession:
         connector=OnceConnector(line.connections, KEEP_ALIVE_S, line.tls),
         cookie_jar=DummyCookieJar(),
         headers={"User-Agent": agent, "Accept-Encoding": "identity"},
-        skip_auto_headers=("Content-Type",),
         trust_env=False,
         auto_decompress=False,
     )
 
 
 @lru_cache(maxsize=4096)
-def _limits(line: Line, timeout_ms: int) -> ClientTimeout:
+def _limits(connect_timeout_ms: int, timeout_ms: int) -> ClientTimeout:
     return ClientTimeout(
-        total=timeout_ms / 1000, sock_connect=line.connect_timeout_ms / 1000, ceil_threshold=NEVER_ROUND_UP_S
+        total=timeout_ms / 1000, sock_connect=connect_timeout_ms / 1000, ceil_threshold=NEVER_ROUND_UP_S
     )
 
 
-def _target(line: Line, request: WireRequest, timeout_ms: int) -> URL | NotSent:
+def _target(prefixes: tuple[str, ...], request: WireRequest, timeout_ms: int) -> URL | NotSent:
     """Where the bytes go exactly as they stand, or why they must not or could not."""
     if timeout_ms <= 0:
         return NotSent("no time is left")
-    if not line.covers(request.url):
+    if not request.url.startswith(prefixes):
         return NotSent("the request is not for this venue")
-    if not TOKEN.fullmatch(request.method) or URL_FAULT.search(request.url):
+    if not _is_token(request.method) or not _is_printable(request.url) or " " in request.url:
         return NotSent("the request line is not legal")
-    if any(not TOKEN.fullmatch(name) or VALUE_FAULT.search(value) for name, value in request.headers):
+    if not all(_is_token(name) and _is_printable(value) for name, value in request.headers):
         return NotSent("a header is not legal")
     target = URL(request.url, encoded=True)
     if not request.url.endswith(target.raw_path_qs):
         return NotSent("the URL would not be sent as it was signed")
     return target
+
+
+@lru_cache(maxsize=256)
+def _is_token(text: str) -> bool:
+    return TOKEN.fullmatch(text) is not None
+
+
+def _is_printable(text: str) -> bool:
+    return text.isascii() and text.isprintable()
 
 
 def _lowered(items: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -39,7 +39,7 @@ async def test_headers_and_body_arrive_as_they_were_made(rig: Rig) -> None:
     body = b'{"order_id": 1, "b":"\xc3\xa4"}'
     async with raw_venue(answer_all) as venue:
         sender = await rig.sender(Line(venue.url))
-        await sender.send(VENUE, WireRequest("POST", venue.url + "/token", headers, body), 1500)
+        await sender.send(VENUE, WireRequest("POST", venue.url + "/token", headers, body), 5000)
 
         head, _, arrived = venue.requests[0].partition(b"\r\n\r\n")
         lines = head.split(b"\r\n")[1:]
@@ -86,7 +86,7 @@ async def test_request_that_could_not_arrive_as_signed_is_not_sent(rig: Rig, req
         sender = await rig.sender(Line(venue.url))
         url = request_.url.replace("{base}", venue.url)
 
-        result = await sender.send(VENUE, WireRequest(request_.method, url, request_.headers), 1500)
+        result = await sender.send(VENUE, WireRequest(request_.method, url, request_.headers), 5000)
 
         assert isinstance(result, NotSent)
         assert venue.connections == 0
@@ -97,7 +97,7 @@ async def test_url_outside_the_venues_address_is_not_sent(rig: Rig, url: str) ->
     async with raw_venue(answer_all) as venue:
         sender = await rig.sender(Line(venue.url))
 
-        result = await sender.send(VENUE, WireRequest("DELETE", url.replace("{base}", venue.url), ()), 1500)
+        result = await sender.send(VENUE, WireRequest("DELETE", url.replace("{base}", venue.url), ()), 5000)
 
         assert result == NotSent("the request is not for this venue")
 
@@ -105,7 +105,7 @@ async def test_url_outside_the_venues_address_is_not_sent(rig: Rig, url: str) ->
 async def test_body_without_content_type_gets_none(rig: Rig) -> None:
     async with raw_venue(answer_all) as venue:
         sender = await rig.sender(Line(venue.url))
-        await sender.send(VENUE, WireRequest("POST", venue.url + "/token", (), b"{}"), 1500)
+        await sender.send(VENUE, WireRequest("POST", venue.url + "/token", (), b"{}"), 5000)
 
         assert b"content-type" not in venue.requests[0].lower()
 
@@ -114,7 +114,7 @@ async def test_second_address_of_a_venue_may_be_dialled(rig: Rig) -> None:
     async with raw_venue(answer_all) as trading, raw_venue(answer_all) as tokens:
         sender = await rig.sender(Line(trading.url, also=(tokens.url,)))
 
-        result = await sender.send(VENUE, WireRequest("POST", tokens.url + "/refresh", ()), 1500)
+        result = await sender.send(VENUE, WireRequest("POST", tokens.url + "/refresh", ()), 5000)
 
         assert isinstance(result, Reply)
         assert len(tokens.requests) == 1
@@ -129,7 +129,7 @@ async def test_cookies_are_not_sent_back(rig: Rig) -> None:
     async with raw_venue(conduct) as venue:
         sender = await rig.sender(Line(venue.url))
         for _ in range(2):
-            await sender.send(VENUE, WireRequest("DELETE", venue.url + "/a", ()), 1500)
+            await sender.send(VENUE, WireRequest("DELETE", venue.url + "/a", ()), 5000)
 
         assert b"cookie" not in venue.requests[1].lower()
 
@@ -164,7 +164,7 @@ async def test_connection_is_kept_for_the_next_send(rig: Rig) -> None:
     async with raw_venue(answer_all) as venue:
         sender = await rig.sender(Line(venue.url))
         for _ in range(5):
-            await sender.send(VENUE, WireRequest("DELETE", venue.url + "/a", ()), 1500)
+            await sender.send(VENUE, WireRequest("DELETE", venue.url + "/a", ()), 5000)
 
         assert (venue.connections, len(venue.requests)) == (1, 5)
 
@@ -178,7 +178,7 @@ async def test_connection_closed_by_the_venue_while_idle_costs_no_request(rig: R
         sender = await rig.sender(Line(venue.url))
         results = []
         for _ in range(5):
-            results.append(await sender.send(VENUE, WireRequest("DELETE", venue.url + "/a", ()), 1500))
+            results.append(await sender.send(VENUE, WireRequest("DELETE", venue.url + "/a", ()), 5000))
             await venue.all_gone()
 
         assert [type(result) for result in results] == [Reply] * 5

@@ -67,7 +67,7 @@ async def test_trusted_certificate_is_sent(rig: Rig) -> None:
 
     async with raw_venue(answer_all, server_side) as venue:
         sender = await rig.sender(Line(venue.url, tls=client_side))
-        results = [await sender.send(VENUE, a_cancel(venue.url), 1500) for _ in range(3)]
+        results = [await sender.send(VENUE, a_cancel(venue.url), 5000) for _ in range(3)]
 
         assert [type(result) for result in results] == [Reply] * 3
         assert venue.connections == 1
@@ -94,17 +94,20 @@ async def test_total_timeout_during_the_handshake_is_not_sent(rig: Rig) -> None:
 
 
 async def test_no_free_connection_is_not_sent_and_other_venues_go_on(rig: Rig) -> None:
+    busy = asyncio.Event()
+
     async def hang(call: Call) -> None:
         await call.request()
+        busy.set()
         await call.gone()
 
     async with raw_venue(hang) as stuck, raw_venue(answer_all) as well:
         sender = await rig.sender(Line(stuck.url, connections=1), Line(well.url, connections=1))
-        blocking = asyncio.create_task(sender.send(VENUE, a_cancel(stuck.url), 400))
-        await asyncio.sleep(0.1)
+        blocking = asyncio.create_task(sender.send(VENUE, a_cancel(stuck.url), 1000))
+        await busy.wait()
 
         waited = await sender.send(VENUE, a_cancel(stuck.url), 100)
-        other = await sender.send(VenueId("venue-1"), a_cancel(well.url), 400)
+        other = await sender.send(VenueId("venue-1"), a_cancel(well.url), 5000)
 
         assert waited == NotSent("no connection in time")
         assert isinstance(other, Reply)
@@ -197,8 +200,8 @@ async def test_reused_connection_that_breaks_is_not_sent_again(rig: Rig) -> None
 
     async with raw_venue(conduct) as venue:
         sender = await rig.sender(Line(venue.url))
-        first = await sender.send(VENUE, a_cancel(venue.url), 1500)
-        second = await sender.send(VENUE, a_cancel(venue.url), 1500)
+        first = await sender.send(VENUE, a_cancel(venue.url), 5000)
+        second = await sender.send(VENUE, a_cancel(venue.url), 5000)
 
         assert isinstance(first, Reply)
         assert second == Unconfirmed("the connection broke before a whole reply came")
@@ -295,10 +298,10 @@ async def test_cancelled_send_closes_its_connection(rig: Rig, head: bytes) -> No
 async def test_closed_sender_sends_nothing(rig: Rig) -> None:
     async with raw_venue(answer_all) as venue:
         sender = await rig.sender(Line(venue.url))
-        await sender.send(VENUE, a_cancel(venue.url), 1500)
+        await sender.send(VENUE, a_cancel(venue.url), 5000)
         await sender.aclose()
 
-        result = await sender.send(VENUE, a_cancel(venue.url), 1500)
+        result = await sender.send(VENUE, a_cancel(venue.url), 5000)
 
         assert result == NotSent("the request could not be started")
         await venue.all_gone()
