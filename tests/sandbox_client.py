@@ -77,7 +77,7 @@ class Client:
 
     async def status_of(self, order_id: str) -> str:
         listed = (await self.control("GET", "orders"))["orders"]
-        return next(order["status"] for order in listed if order["order_id"] == order_id)
+        return str(next(order["status"] for order in listed if order["order_id"] == order_id))
 
     async def signed(self, method: str, target: str, body: bytes = b"") -> Said:
         """Send a request with the credential of the venue and account."""

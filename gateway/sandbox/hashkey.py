@@ -5,7 +5,7 @@ is not known answers 0211 everywhere; the answer to a cancel carries the status 
 """
 
 import re
-from typing import Final
+from typing import Final, assert_never
 
 from gateway.sandbox.book import Order, State, Taken, Twist
 from gateway.sandbox.faults import Canned
@@ -242,6 +242,8 @@ class HashKey:
                 return "PARTIALLY_CANCELED" if order.filled else "CANCELED"
             case State.REJECTED:
                 return "REJECTED"
+            case _:
+                assert_never(order.state)
 
     def order_id(self, number: int) -> str:
         """Nineteen digits: more than a JSON number of the usual parsers holds."""
@@ -270,6 +272,8 @@ def _final_code(order: Order) -> str:
             return "-1138" if order.filled else "-1142"
         case State.OPEN | State.EXPIRED | State.REJECTED:
             return "-1143"
+        case _:
+            assert_never(order.state)
 
 
 def _signed(request: Request) -> tuple[str, str | None]:

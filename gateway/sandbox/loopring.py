@@ -6,7 +6,7 @@ but a signature that is sent must hold; errors come with HTTP 400; 429 carries p
 
 import hashlib
 import re
-from typing import Final
+from typing import Final, assert_never
 from urllib.parse import quote
 
 from gateway.sandbox.book import Order, State, Taken, Twist
@@ -90,10 +90,7 @@ class Loopring:
 
     def act(self, call: Call, twist: Twist) -> Answer | Refusal:
         """Cancel, read, list."""
-        found = parameters(call.request.query, required=_ACCOUNT, optional=_names(call.endpoint))
-        complaint = no_body(call.request)
-        if complaint is not None:
-            return self._refused(complaint)
+        found = no_body(call.request) or parameters(call.request.query, _ACCOUNT, _names(call.endpoint))
         if isinstance(found, Complaint):
             return self._refused(found)
         match call.endpoint.name:
@@ -151,6 +148,8 @@ class Loopring:
                 return 102122, "order is already being cancelled"
             case Taken.FINAL | Taken.RACED:
                 return 100001, f"order in status {self.word(order).upper()} can't be cancelled"
+            case taken:
+                assert_never(taken)
 
     def _read(self, call: Call, found: dict[str, str]) -> Answer | Refusal:
         ref = found.get("orderHash", "")

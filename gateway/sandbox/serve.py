@@ -8,7 +8,7 @@ import zlib
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from typing import Final
+from typing import Final, assert_never
 
 from aiohttp import web
 
@@ -73,6 +73,8 @@ def planned(faults: Iterable[Fault], delay_ms: int) -> Plan:
                 plan.slow = slow
             case Hang() | Reset() | CannedAnswer() | Garbled() as ending:
                 plan.ending = plan.ending or ending
+            case _:
+                assert_never(fault.effect)
     plan.twist = Twist(delay_ms, fill, fail_ids)
     return plan
 
@@ -149,6 +151,8 @@ class Front:
                 return _response(_worded(self._venue, canned))
             case Garbled() as garbled:
                 return await _garbled(http, done, garbled)
+            case _:
+                assert_never(plan.ending)
 
     async def _hold(self, http: web.BaseRequest) -> None:
         """Keep silent until the client gives up or the sandbox is stopped."""
@@ -200,9 +204,7 @@ def _abort(http: web.BaseRequest) -> web.Response:
     """Reset the connection at once, so that the client reads nothing more, not even an orderly end."""
     transport = http.transport
     if transport is not None:
-        raw = transport.get_extra_info("socket")
-        if raw is not None:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
         transport.abort()
     return web.Response()
 
@@ -222,6 +224,8 @@ async def _garbled(http: web.BaseRequest, done: Answer, garbled: Garbled) -> web
         case Garble.GZIP_BOMB:
             headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
             return await _streamed(http, 200, headers, _zipped(garbled.size))
+        case _:
+            assert_never(garbled.kind)
 
 
 async def _trickled(http: web.BaseRequest, done: Answer, slow: SlowBody) -> web.StreamResponse:
@@ -246,8 +250,8 @@ async def _streamed(
 async def _paced(body: bytes, bytes_per_s: int) -> AsyncIterator[bytes]:
     step = max(1, bytes_per_s // _SLOW_STEPS_PER_S)
     for start in range(0, len(body), step):
-        yield body[start : start + step]
         await asyncio.sleep(step / bytes_per_s)
+        yield body[start : start + step]
 
 
 async def _zeros(size: int) -> AsyncIterator[bytes]:
