@@ -1,7 +1,8 @@
 """EdDSA over Baby Jubjub with Poseidon. Arithmetic only, byte for byte as its reference; what is signed is not here.
 
 Nothing here is constant-time; a caller of Python can't have that. Signatures are deterministic.
-Tables are derived on first use, some tens of milliseconds: making a PrivateKey is enough to have them ready.
+The table of multiples is derived with the first PrivateKey, some tens of milliseconds; Poseidon's with the first
+signature, two.
 """
 
 import hashlib
