@@ -2,19 +2,24 @@
 
 import re
 from collections.abc import Mapping
+from datetime import UTC
+from decimal import Context, Decimal
 from email.utils import parsedate_to_datetime
 
 import orjson
 
 from gateway.core.model import Scope
-from gateway.core.outcome import NOTHING_SAID, Facts, Throttled, Unclear
+from gateway.core.outcome import NOTHING_SAID, AuthRefused, Facts, Throttled, Unclear
 from gateway.core.wire import Reply
 
 MESSAGE_MOST = 200
-DAY_MS = 86_400_000
-UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\u024f]+")
+RETRY_AFTER_MOST_S = 9_999_999  # some four months; beyond that it is a mistake, not a ban
+RETRY_AFTER_LONGEST = 64
+UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a1-\u00ac\u00ae-\u024f]+")
+PLAIN_DECIMAL = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?")
+EXACT = Context(prec=100)
 
-TOO_MANY, BANNED, FORBIDDEN, SERVER_ERROR = 429, 418, 403, 500
+TOO_MANY, BANNED, UNAUTHORIZED, FORBIDDEN, SERVER_ERROR = 429, 418, 401, 403, 500
 
 
 def json_object(body: bytes) -> dict[str, object] | None:
@@ -47,20 +52,44 @@ def text(of: Mapping[str, object], key: str) -> str | None:
 
 
 def clean(message: str) -> str:
-    """Venue text that can stand in a log line or a header: printable, one line, cut."""
-    return UNPRINTABLE.sub(" ", message[: 4 * MESSAGE_MOST]).strip()[:MESSAGE_MOST]
+    """Venue text that can stand in a log line: printable, one line, cut."""
+    return UNPRINTABLE.sub(" ", message[: 4 * MESSAGE_MOST]).strip()[:MESSAGE_MOST].rstrip()
+
+
+def amount(of: Mapping[str, object], key: str) -> str | None:
+    """A quantity in plain digits; a small JSON number comes out of the parser as 1e-05. None for anything else."""
+    value = of.get(key)
+    said = f"{Decimal(str(value)):f}" if isinstance(value, float) else text(of, key) or ""
+    return said if PLAIN_DECIMAL.fullmatch(said) else None
+
+
+def difference(whole: str | None, part: str | None) -> str | None:
+    """What is left of `whole`, exactly; None unless both are plain decimals and `part` is the smaller one."""
+    if whole is None or part is None or not (PLAIN_DECIMAL.fullmatch(whole) and PLAIN_DECIMAL.fullmatch(part)):
+        return None
+    left = EXACT.subtract(Decimal(whole), Decimal(part))
+    return None if left < 0 else f"{left.normalize(EXACT):f}"
 
 
 def retry_after_ms(reply: Reply) -> int | None:
     """Retry-After in either form; None where it is absent or absurd, 0 where it lies in the past."""
-    stated = reply.headers.get("retry-after", "").strip()
-    if stated.isascii() and stated.isdigit() and len(stated) < len(str(DAY_MS)):
-        return int(stated) * 1000
+    stated = reply.headers.get("retry-after", "").strip()[:RETRY_AFTER_LONGEST]
+    if stated.isascii() and stated.isdigit():
+        wait_ms = int(stated) * 1000
+    elif (until_ms := _http_date_ms(stated)) is not None:
+        wait_ms = max(0, until_ms - reply.at_ms)
+    else:
+        return None
+    return wait_ms if wait_ms <= RETRY_AFTER_MOST_S * 1000 else None
+
+
+def _http_date_ms(stated: str) -> int | None:
     try:
-        moment = parsedate_to_datetime(stated).timestamp()
+        moment = parsedate_to_datetime(stated)
+        # HTTP dates are GMT; one that leaves the zone out would otherwise be read in the machine's own
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
-    return max(0, int(moment * 1000) - reply.at_ms)
 
 
 def refused_by_status(reply: Reply, facts: Facts = NOTHING_SAID) -> Throttled | Unclear | None:
@@ -72,3 +101,32 @@ def refused_by_status(reply: Reply, facts: Facts = NOTHING_SAID) -> Throttled | 
     if reply.status >= SERVER_ERROR:
         return Unclear(f"http {reply.status}", facts)
     return None
+
+
+def in_own_voice(body: bytes) -> bool:
+    """Whether a refusal comes from the venue's program (any JSON, or nothing), not from a proxy's or router's page."""
+    try:
+        orjson.loads(body.strip() or b"null")
+    except ValueError:
+        return False
+    return True
+
+
+def refused_by_credential(reply: Reply, facts: Facts = NOTHING_SAID) -> AuthRefused | Throttled | None:
+    """What a 401 or 403 proves where the venue speaks for itself; a page with a 403 is a firewall's ban of our IP."""
+    if reply.status == FORBIDDEN and not in_own_voice(reply.body):
+        return Throttled(Scope.EGRESS, banned=True, retry_after_ms=retry_after_ms(reply), facts=facts)
+    if reply.status in {UNAUTHORIZED, FORBIDDEN}:
+        return AuthRefused(facts)
+    return None
+
+
+def without_object(reply: Reply) -> Throttled | Unclear:
+    """What a body that is no JSON object means, once its status proved nothing else.
+
+    A 403 in another tongue than the venue's comes from the guard before it: that one blocks our address, and passed
+    nothing on.
+    """
+    if reply.status == FORBIDDEN:
+        return Throttled(Scope.EGRESS, banned=True, retry_after_ms=retry_after_ms(reply))
+    return Unclear(f"http {reply.status} without a json object")
