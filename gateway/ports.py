@@ -66,6 +66,10 @@ class Limiter(Protocol):
         """Take the next slot, which may lie ahead; or learn how far it is. All limits or none."""
         ...
 
+    async def give_back(self, slot: Slot) -> bool:
+        """Return a slot that nobody used; False where it is too late for that, and the slot is wasted."""
+        ...
+
     async def outlook(self, demands: tuple[Demand, ...]) -> Sequence[Outlook]:
         """Look without taking."""
         ...

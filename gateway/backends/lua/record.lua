@@ -1,0 +1,36 @@
+-- Reading records, shared by the scripts below. The table STEPS stands in front of this text: it is made from
+-- core/idempotency.py, so that both languages know the same legal steps.
+
+-- A record as a table and as it lies there; nil where nothing lies there that can be one.
+local function read_record(key)
+  local flat = redis.pcall('HGETALL', key)
+  if flat.err then
+    return nil
+  end
+  local entry = {}
+  for index = 1, #flat, 2 do
+    entry[flat[index]] = flat[index + 1]
+  end
+  entry.fence, entry.lease = tonumber(entry.fence), tonumber(entry.lease_until_ms)
+  if not STEPS[entry.state] or not entry.id or not entry.fence or not entry.lease then
+    return nil
+  end
+  return entry, flat
+end
+
+local function pointer(key)
+  local value = redis.pcall('GET', key)
+  return type(value) == 'string' and value or nil
+end
+
+local function nothing_sent(entry)
+  return entry.state == 'received' or entry.state == 'reserved'
+end
+
+-- Deletes a pointer that still leads to this record.
+local function release(key, record)
+  local value = key and pointer(key)
+  if value and (value == record or string.sub(value, -#record - 1) == ' ' .. record) then
+    redis.call('DEL', key)
+  end
+end

@@ -1,0 +1,174 @@
+"""Records of cancels (ports.Records): what `core/idempotency.py` allows, kept in Redis.
+
+A value that nobody can read is treated as not there: a double cancel is harmless, a missing one is not.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from gateway.backends.redis.link import Argument, Link, Reply
+from gateway.backends.redis.scripts import (
+    CLAIM,
+    GET,
+    MARK_SENT,
+    SERVER_TIME,
+    SETTLE,
+    Lost,
+    demand_arguments,
+    demand_keys,
+    ignore_loss,
+    report,
+)
+from gateway.core import keys
+from gateway.core.admission import Demand
+from gateway.core.idempotency import (
+    Claim,
+    Claimed,
+    Fresh,
+    Known,
+    Late,
+    Mismatch,
+    Record,
+    RecordId,
+    Settlement,
+    State,
+    fingerprint,
+    parse_record_id,
+)
+from gateway.core.model import By
+from gateway.core.outcome import Outcome
+from gateway.ports import Unavailable
+
+MS_PER_S = 1000
+TRUSTED, UNTRUSTED = "1", "0"
+
+
+class RedisRecords:
+    """The store that all replicas share; `ahead` is the limiter's."""
+
+    def __init__(self, link: Link, ttl_seconds: int, *, ahead: int, lost: Lost = ignore_loss) -> None:
+        self._link = link
+        self._ttl_ms = ttl_seconds * MS_PER_S
+        self._ahead = ahead
+        self._lost = lost
+
+    async def claim(self, claim: Claim, demands: tuple[Demand, ...], patience_us: int) -> Claimed:
+        """Write the wish down unless it is known; where `demands` has a slot at once, take it and mark it sent."""
+        claimed = await self._claim(claim, demands, patience_us, TRUSTED)
+        if claimed is None:
+            claimed = await self._claim(claim, demands, patience_us, UNTRUSTED)
+        if claimed is None:
+            raise Unavailable("redis", "a record that can't be read where none was asked for")
+        return claimed
+
+    async def mark_sent(self, record: RecordId, fence: int, at_ms: int) -> bool:
+        """Write `sent` before bytes leave; False where the record is no longer ours."""
+        return await self._link.run(MARK_SENT, (keys.record(record),), (SERVER_TIME, fence, at_ms)) == 1
+
+    async def settle(self, record: RecordId, fence: int, settlement: Settlement) -> bool:
+        """Write what came of it; `refused` also frees the key and the order. False where the step is illegal."""
+        arguments = (
+            fence,
+            settlement.state.value,
+            settlement.outcome.value,
+            settlement.body,
+            settlement.at_ms,
+            settlement.attempts,
+        )
+        return await self._link.run(SETTLE, (keys.record(record),), arguments) == 1
+
+    async def get(self, record: RecordId) -> Record | None:
+        """Read one record; None where there is none that can be read."""
+        reply = await self._link.run(GET, (keys.record(record),), ())
+        return read(_fields(reply)) if isinstance(reply, list) else None
+
+    async def _claim(self, claim: Claim, demands: tuple[Demand, ...], patience_us: int, trust: str) -> Claimed | None:
+        """One round trip; None where what is known can't be read."""
+        reply = await self._link.run(
+            CLAIM, _claim_keys(claim, demands), self._claim_arguments(claim, demands, patience_us, trust)
+        )
+        match reply:
+            case [b"fresh", int(fence), int(sent), int(wait_us), list(lost)]:
+                report(lost, self._lost)
+                return Fresh(fence, sent == 1, wait_us)
+            case [b"late", int(wait_us), list(lost)]:
+                report(lost, self._lost)
+                return Late(wait_us)
+            case [b"known", list(flat)]:
+                record = read(_fields(flat))
+                return None if record is None else Known(record)
+            case [b"mismatch"]:
+                return Mismatch()
+            case _:
+                raise Unavailable("redis", "an answer of another shape")
+
+    def _claim_arguments(
+        self, claim: Claim, demands: tuple[Demand, ...], patience_us: int, trust: str
+    ) -> tuple[Argument, ...]:
+        fields = _written(claim)
+        return (
+            SERVER_TIME,
+            patience_us,
+            self._ahead,
+            "" if claim.key is None else fingerprint(claim.cancel),
+            trust,
+            claim.at_ms,
+            max(1, claim.lease_ms),
+            self._ttl_ms,
+            len(fields),
+            *fields,
+            *demand_arguments(demands),
+        )
+
+
+def _claim_keys(claim: Claim, demands: tuple[Demand, ...]) -> tuple[str, ...]:
+    order = keys.order(claim.cancel.account, claim.cancel.order.by, claim.cancel.order.value)
+    key = order if claim.key is None else keys.idempotency(claim.caller, claim.key)
+    return keys.record(claim.id), order, key, *demand_keys(demands)
+
+
+def _written(claim: Claim) -> tuple[str, ...]:
+    order = claim.cancel.order
+    symbol = () if order.symbol is None else ("symbol", order.symbol)
+    return (
+        *("id", str(claim.id), "by", order.by.value, "ref", order.value),
+        *("caller", claim.caller, "request_id", claim.request_id),
+        *symbol,
+    )
+
+
+def _fields(flat: Iterable[Reply]) -> dict[bytes, bytes]:
+    words = [word for word in flat if isinstance(word, bytes)]
+    return dict(zip(words[::2], words[1::2], strict=False))
+
+
+def read(fields: Mapping[bytes, bytes]) -> Record | None:
+    """A record from its fields; None where they can't be one of ours."""
+    try:
+        return _record({name.decode(): value for name, value in fields.items()})
+    except (KeyError, ValueError):
+        return None
+
+
+def _record(fields: Mapping[str, bytes]) -> Record:
+    text = {name: value.decode() for name, value in fields.items() if name != "body"}
+    number = {name: int(value) for name, value in text.items() if name.endswith("_ms")}
+    where = parse_record_id(text["id"])
+    if where is None:
+        raise ValueError("not a record's id")
+    return Record(
+        id=where,
+        state=State(text["state"]),
+        by=By(text["by"]),
+        ref=text["ref"],
+        symbol=text.get("symbol"),
+        caller=text["caller"],
+        request_id=text["request_id"],
+        created_ms=number["created_ms"],
+        fence=int(text["fence"]),
+        attempts=int(text.get("attempts", "0")),
+        lease_until_ms=number["lease_until_ms"],
+        sent_ms=number.get("sent_ms"),
+        settled_ms=number.get("settled_ms"),
+        outcome=Outcome(text["outcome"]) if "outcome" in text else None,
+        body=fields.get("body", b""),
+    )

@@ -1,0 +1,275 @@
+from dataclasses import replace
+
+import pytest
+from admission_histories import (
+    HOLDERS,
+    KEEP,
+    START_US,
+    WINDOW_US,
+    Flush,
+    Reserve,
+    Step,
+    World,
+    flushes,
+    give_backs,
+    most_in_any_window,
+    passes,
+    reserves,
+    steps_back,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.admission import (
+    HORIZON_US,
+    Demand,
+    Denied,
+    Epoch,
+    Granted,
+    Ledger,
+    Prospect,
+    arm,
+    decide,
+    give_back,
+    outlook,
+)
+
+SECOND_US = 1_000_000
+HOLDER, OTHER = HOLDERS
+ONE = Demand("cancel", HOLDER, tokens=3, window_us=SECOND_US, weight=1, keep=3)
+FAST = Demand("fast", HOLDER, 3, WINDOW_US["fast"], 1, KEEP["fast"])
+ALL_LONG_AGO = {holder: Epoch(0, 0) for holder in HOLDERS}
+RESTED = Ledger(ALL_LONG_AGO)
+T = START_US
+
+
+def granted(
+    ledger: Ledger, *demands: Demand, at_us: int = T, patience_us: int = 10 * SECOND_US, ahead: int = 0
+) -> Granted:
+    decision = decide(ledger, demands, at_us, patience_us, ahead)
+    assert isinstance(decision, Granted)
+    return decision
+
+
+def ring(ledger: Ledger, demand: Demand = ONE) -> tuple[int, ...]:
+    return ledger.rings[demand.holder, demand.limit]
+
+
+def test_rested_limit_gives_all_tokens_at_once_and_then_one_window_later() -> None:
+    ledger = RESTED
+
+    waits = []
+    for _ in range(4):
+        decision = granted(ledger, ONE)
+        ledger = decision.ledger
+        waits.append(decision.wait_us)
+
+    assert waits == [0, 0, 0, SECOND_US]
+    assert ring(ledger) == (T + SECOND_US, T, T)
+
+
+def test_no_slot_within_patience_says_how_far_and_takes_nothing() -> None:
+    full = Ledger(ALL_LONG_AGO, {(HOLDER, "cancel"): (T, T, T - 300_000)})
+
+    decision = decide(full, (ONE,), T, 699_999)
+
+    assert decision == Denied(700_000, full)
+
+
+def test_patience_has_a_horizon() -> None:
+    slow = replace(ONE, window_us=HORIZON_US + 1)
+    full = Ledger(ALL_LONG_AGO, {(HOLDER, "cancel"): (T, T, T)})
+
+    decision = decide(full, (slow,), T, 10 * HORIZON_US)
+
+    assert isinstance(decision, Denied)
+
+
+def test_weight_waits_until_so_many_tokens_rest() -> None:
+    two = replace(ONE, weight=2)
+    used = Ledger(ALL_LONG_AGO, {(HOLDER, "cancel"): (T - 100_000, T - 400_000)})
+
+    decision = granted(used, two)
+
+    assert decision.wait_us == 600_000
+    assert ring(decision.ledger) == (T + 600_000, T + 600_000, T - 100_000)
+
+
+def test_reserve_is_kept_for_lanes_that_may_use_it() -> None:
+    normal = replace(ONE, tokens=1)
+    used = granted(RESTED, normal).ledger
+
+    assert granted(used, normal).wait_us == SECOND_US
+    assert granted(used, ONE).wait_us == 0
+
+
+def test_urgent_slot_goes_before_one_that_was_reserved_for_later() -> None:
+    normal = replace(ONE, tokens=1)
+    reserved = granted(granted(RESTED, normal).ledger, normal).ledger
+
+    decision = granted(reserved, ONE, at_us=T + 1)
+
+    assert decision.wait_us == 0
+    assert ring(decision.ledger) == (T + SECOND_US, T + 1, T)
+
+
+def test_linked_limits_wait_for_the_slowest_and_spend_at_one_instant() -> None:
+    slow = Demand("egress", OTHER, tokens=1, window_us=5 * SECOND_US, weight=1, keep=1)
+    used = Ledger(ALL_LONG_AGO, {(OTHER, "egress"): (T - SECOND_US,)})
+
+    decision = granted(used, ONE, slow)
+
+    assert decision.wait_us == 4 * SECOND_US
+    assert ring(decision.ledger) == ring(decision.ledger, slow) == (T + 4 * SECOND_US,)
+
+
+def test_same_limit_twice_is_a_programming_fault() -> None:
+    with pytest.raises(ValueError, match="twice"):
+        decide(RESTED, (ONE, replace(ONE, weight=2)), T, 0)
+
+
+@pytest.mark.parametrize(("weight", "tokens"), [(0, 3), (4, 3), (1, 4)])
+def test_demand_that_can_never_be_met_is_a_programming_fault(weight: int, tokens: int) -> None:
+    with pytest.raises(ValueError, match="weight <= tokens <= keep"):
+        replace(ONE, weight=weight, tokens=tokens)
+
+
+def test_missing_epoch_holds_one_window_for_every_limit_of_the_holder() -> None:
+    other = replace(ONE, limit="read", window_us=3 * SECOND_US)
+
+    held = decide(Ledger(), (ONE,), T, 0)
+
+    assert held == Denied(SECOND_US, Ledger({HOLDER: Epoch(T, T)}))
+    assert decide(held.ledger, (other,), T + SECOND_US, 0) == Denied(2 * SECOND_US, held.ledger)
+    assert granted(held.ledger, ONE, at_us=T + SECOND_US, patience_us=0).wait_us == 0
+
+
+def test_missing_epoch_drops_rings_that_were_left() -> None:
+    torn = Ledger({}, {(HOLDER, "cancel"): (T - 2 * SECOND_US,)})
+
+    assert arm(torn, (ONE,), T) == Ledger({HOLDER: Epoch(T, T)}, {})
+
+
+def test_ring_beyond_the_horizon_counts_as_lost_and_keeps_the_time() -> None:
+    absurd = Ledger({HOLDER: Epoch(0, T + 7, 0)}, {(HOLDER, "cancel"): (T + 8 + HORIZON_US,)})
+
+    assert arm(absurd, (ONE,), T) == Ledger({HOLDER: Epoch(T + 7, T + 7, 7)}, {})
+
+
+def test_slots_reserved_before_the_loss_count_as_still_to_be_sent() -> None:
+    ledger = arm(Ledger(), (ONE,), T)
+
+    waits = []
+    for _ in range(3):
+        decision = granted(ledger, ONE, ahead=2)
+        ledger = decision.ledger
+        waits.append(decision.wait_us)
+
+    assert waits == [SECOND_US, 2 * SECOND_US, 2 * SECOND_US]
+
+
+def test_more_slots_reserved_before_the_loss_than_tokens_hold_several_windows() -> None:
+    assert granted(Ledger(), ONE, ahead=7).wait_us == 3 * SECOND_US
+
+
+@pytest.mark.parametrize("back_us", [1, 500_000, 3_600_000_000])
+def test_clock_that_stepped_back_neither_bursts_nor_freezes(back_us: int) -> None:
+    ledger = RESTED
+    for _ in range(3):
+        ledger = granted(ledger, ONE).ledger
+
+    after = decide(ledger, (ONE,), T - back_us, 0)
+    reserved = granted(after.ledger, ONE, at_us=T - back_us)
+    later = granted(reserved.ledger, ONE, at_us=T - back_us + SECOND_US)
+
+    assert after == Denied(SECOND_US, ledger)
+    assert (reserved.at_us, reserved.wait_us) == (T + SECOND_US, SECOND_US)
+    assert (later.at_us, later.wait_us) == (T + SECOND_US, 0)
+
+
+def test_given_back_slot_can_be_taken_again() -> None:
+    first = granted(RESTED, ONE)
+    second = granted(first.ledger, ONE, at_us=T + 5)
+
+    left = give_back(second.ledger, (ONE,), second.at_us, T + 9)
+
+    assert left is not None
+    assert ring(left) == (T,)
+
+
+def test_slot_that_is_no_longer_the_newest_is_not_taken_back() -> None:
+    first = granted(RESTED, ONE)
+    second = granted(first.ledger, ONE, at_us=T + 5)
+
+    assert give_back(second.ledger, (ONE,), first.at_us, T + 9) is None
+    assert give_back(Ledger(), (ONE,), first.at_us, T + 9) is None
+
+
+def test_given_back_slot_does_not_forget_what_the_ring_pushed_out() -> None:
+    """The future slot pushed out a grant that has not rested yet."""
+    full = Ledger(ALL_LONG_AGO, {(HOLDER, "cancel"): (T, T, T - 300_000)})
+    slot = granted(full, ONE)
+
+    left = give_back(slot.ledger, (ONE,), slot.at_us, T)
+
+    assert left is not None
+    assert granted(left, ONE).wait_us == 700_000
+
+
+def test_given_back_slot_that_was_the_whole_ring_leaves_its_bound() -> None:
+    single = replace(ONE, tokens=1, keep=1)
+    slot = granted(granted(RESTED, single).ledger, single)
+
+    left = give_back(slot.ledger, (single,), slot.at_us, T)
+
+    assert left is not None
+    assert ring(left, single) == (T,)
+
+
+def test_outlook_tells_free_tokens_and_wait_of_each_demand() -> None:
+    heavy = replace(ONE, limit="read", weight=3)
+    used = Ledger(ALL_LONG_AGO, {(HOLDER, "cancel"): (T, T - 2 * SECOND_US), (HOLDER, "read"): (T, T, T - 1)})
+
+    assert outlook(used, (ONE, heavy), T) == (Prospect(2, 0), Prospect(0, SECOND_US - 1))
+    assert outlook(Ledger(), (ONE,), T) == (Prospect(0, SECOND_US),)
+
+
+@given(st.lists(reserves | passes | give_backs | steps_back, max_size=60))
+def test_no_window_ever_holds_more_than_the_limit(steps: list[Step]) -> None:
+    world = World(ledger=RESTED)
+
+    for step in steps:
+        world.walk(step)
+
+    for (_, limit), instants in world.sends().items():
+        assert most_in_any_window(instants, WINDOW_US[limit]) <= KEEP[limit]
+
+
+@given(st.lists(st.integers(0, 900_000) | flushes | steps_back, max_size=60), st.integers(0, 4))
+def test_no_window_holds_more_even_where_data_is_lost(steps: list[int | Step], ahead: int) -> None:
+    """Where no more is reserved ahead than the limiter was told, and the hold after one loss ends before the next."""
+    world = World(ahead=ahead, ledger=RESTED)
+    next_loss_us = T
+
+    for step in steps:
+        if isinstance(step, int):
+            world.real_us, world.server_us = world.real_us + step, world.server_us + step
+            world.walk(Reserve((FAST,), 20 * SECOND_US if world.unsent() < ahead else 0))
+        elif not isinstance(step, Flush) or world.real_us >= next_loss_us:
+            world.walk(step)
+            next_loss_us = world.real_us + 4 * SECOND_US if isinstance(step, Flush) else next_loss_us
+
+    instants = world.sends().get((HOLDER, "fast"), [])
+    assert most_in_any_window(instants, WINDOW_US["fast"]) <= KEEP["fast"]
+
+
+def test_flush_without_knowledge_of_reserved_slots_would_break_the_limit() -> None:
+    """The rule above can fail: what `ahead` is there for."""
+    world = World(ahead=0, ledger=RESTED)
+    ask = Reserve((FAST,), 2 * SECOND_US)
+    steps: list[Step] = [ask, ask, ask, ask, ask, Flush(), ask, ask, ask]
+
+    for step in steps:
+        world.walk(step)
+
+    assert most_in_any_window(world.sends()[HOLDER, "fast"], WINDOW_US["fast"]) > KEEP["fast"]

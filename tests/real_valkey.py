@@ -1,0 +1,74 @@
+"""A real Valkey for the tests: one per session on a unix socket, empty at the start of each test.
+
+Fixtures: `valkey` (this test's server, flushed), `link` (a Link to it), `valkey_session` (for hypothesis).
+"""
+
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+
+from gateway.backends.redis.embedded import find_server
+from gateway.backends.redis.link import Link
+from gateway.core import keys
+from gateway.core.model import Account
+
+READY_S = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The running server, a plain client to look into it, and its process."""
+
+    url: str
+    client: Redis = field(repr=False)
+    pid: int
+
+    def rest(self, holder: Account) -> None:
+        """Write an epoch as if the gateway had run for long, so that no hold stands in a test's way."""
+        self.client.hset(keys.epoch(holder), mapping={"armed_us": 0, "seen_us": 0, "offset_us": 0})
+
+
+@pytest.fixture(scope="session")
+def valkey_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    socket = tmp_path_factory.mktemp("valkey") / "s"
+    options = ("--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "no")
+    with (
+        subprocess.Popen((str(find_server()), *options), stdout=subprocess.DEVNULL) as process,  # noqa: S603  our own
+        Redis(unix_socket_path=str(socket)) as client,
+    ):
+        _wait(client, socket)
+        try:
+            yield Server(f"unix://{socket}", client, process.pid)
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def valkey(valkey_session: Server) -> Server:
+    valkey_session.client.flushall()
+    return valkey_session
+
+
+@pytest.fixture
+async def link(valkey: Server) -> AsyncIterator[Link]:
+    link = Link(valkey.url, timeout_ms=2000)
+    yield link
+    await link.aclose()
+
+
+def _wait(client: Redis, socket: Path) -> None:
+    deadline = time.monotonic() + READY_S
+    while True:
+        try:
+            client.ping()
+        except RedisError:
+            assert time.monotonic() < deadline, f"no server at {socket}"
+            time.sleep(0.01)
+        else:
+            return
