@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass, field
 
-from gateway.core.admission import Demand
+from gateway.core.admission import Demand, Spending
 from gateway.core.answer import Answer, Asked
 from gateway.core.idempotency import Claim, RecordId, record_id
 from gateway.core.model import Account, Op, OrderRef
 from gateway.core.outcome import Settled
 from gateway.desk import Desk
+from gateway.dispatch import URGENT_LANES, Seat
 from gateway.ports import Unlocked
 
 LEASE_MARGIN_MS = 1000
@@ -40,9 +41,20 @@ class Course:
         return self.asked.cancel.order
 
     @property
+    def spending(self) -> Spending:
+        """What the cancel costs."""
+        return self.desk.spending(self.account, Op.CANCEL, self.order.by)
+
+    @property
     def demands(self) -> tuple[Demand, ...]:
-        """What the cancel spends."""
-        return self.desk.demands(self.account, Op.CANCEL, self.order.by, self.asked.lane)
+        """What it costs as its own lane sees the limits."""
+        return self.spending.urgent if self.asked.lane in URGENT_LANES else self.spending.normal
+
+    @property
+    def seat(self) -> Seat:
+        """Its place in the line."""
+        asked = self.asked
+        return Seat(self.account, self.spending, asked.lane, asked.caller, asked.weight, asked.deadline)
 
     def left_s(self, now: float) -> float:
         """Seconds until the answer is of no use; never negative."""

@@ -1,13 +1,11 @@
 """One served venue, as configured: what it is, and what each request spends there. No I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from gateway.core.admission import Demand, Quota
-from gateway.core.model import Account, By, Lane, Op, Scope
+from gateway.core.admission import Demand, Quota, Spending
+from gateway.core.model import Account, By, Op, Scope
 from gateway.venues.base import Venue
-
-PRIVILEGED = frozenset({Lane.KILL, Lane.URGENT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,31 +17,28 @@ class Desk:
     reserve: int
     timeout_ms: int
     default_account: str | None = None
-    _known: dict[tuple[Account, Op, By, bool], tuple[Demand, ...]] = field(default_factory=dict, repr=False)
+    _known: dict[tuple[Account, Op, By], Spending] = field(default_factory=dict, repr=False)
 
-    def demands(self, account: Account, op: Op, by: By, lane: Lane) -> tuple[Demand, ...]:
-        """What one request spends, under every limit that it is linked to."""
-        which = (account, op, by, lane in PRIVILEGED)
+    def spending(self, account: Account, op: Op, by: By) -> Spending:
+        """What one request costs, under every limit that it is linked to."""
+        which = (account, op, by)
         if (known := self._known.get(which)) is None:
-            known = self._known[which] = tuple(self._demands(*which))
+            held_back = 0 if op is Op.READ else self.reserve
+            normal, urgent = (tuple(self._demands(*which, held)) for held in (held_back, 0))
+            known = self._known[which] = Spending(normal, urgent)
         return known
 
-    def _demands(self, account: Account, op: Op, by: By, privileged: bool) -> list[Demand]:  # noqa: FBT001  a dict key
-        held_back = 0 if privileged or op is Op.READ else self.reserve
-        found = []
+    def _demands(self, account: Account, op: Op, by: By, held_back: int) -> Iterator[Demand]:
         for charge in self.venue.charges(op, by):
             quota = self.quotas[charge.limit]
-            found.append(
-                Demand(
-                    limit=charge.limit,
-                    holder=holder(account, quota.scope),
-                    tokens=max(charge.weight, quota.tokens - held_back),
-                    keep=quota.tokens,
-                    window_us=(quota.per_ms + quota.guard_ms) * 1000,
-                    weight=charge.weight,
-                )
+            yield Demand(
+                limit=charge.limit,
+                holder=holder(account, quota.scope),
+                tokens=max(charge.weight, quota.tokens - held_back),
+                keep=quota.tokens,
+                window_us=(quota.per_ms + quota.guard_ms) * 1000,
+                weight=charge.weight,
             )
-        return found
 
 
 def holder(account: Account, scope: Scope) -> Account:

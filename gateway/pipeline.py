@@ -15,9 +15,9 @@ from gateway.core.outcome import AuthRefused, Outcome, ReadBack, Settled, Thrott
 from gateway.core.wire import NotSent, Reply, SendResult, Unconfirmed
 from gateway.course import Course
 from gateway.desk import Desk
-from gateway.dispatch import Dispatcher, Full, OverDeadline, Seat
+from gateway.dispatch import Dispatcher, Full, OverDeadline
 from gateway.follow import Follower
-from gateway.ports import Clock, Credentials, Meter, NoSigner, Records, Sender, Slot, Unavailable
+from gateway.ports import Clock, Continuity, Credentials, Meter, NoSigner, Records, Sender, Slot, Unavailable
 from gateway.reader import Look, Reader
 
 US_PER_S = 1_000_000
@@ -38,6 +38,7 @@ class Pipeline:
     sender: Sender
     reader: Reader
     follower: Follower
+    continuity: Continuity
     meter: Meter
     noise: Callable[[int], bytes]
     encode: Callable[[Asked, Answer], bytes]
@@ -72,19 +73,26 @@ class Pipeline:
 
     async def _claim(self, course: Course) -> Claimed:
         """Write the wish down; where nobody waits, the same round trip takes the slot and writes `sent`."""
+        if self.continuity.degraded:
+            return self._unrecorded(course)
         began = self.clock.monotonic()
         claim = course.new_claim(self.clock.now_ms(), began, self.noise(10))
-        at_once = () if self.dispatcher.queued(course.demands) else course.demands
+        at_once = () if self.dispatcher.must_wait(course.spending, course.asked.lane) else course.demands
         try:
             claimed = await self.records.claim(claim, at_once, int(course.left_s(began) * US_PER_S))
-        except Unavailable:
-            course.degraded = True
-            return Fresh(fence=0, sent=False)
+        except Unavailable as lost:
+            self.continuity.lose(lost.reason)
+            return self._unrecorded(course)
         self._lap(course, "claim", began)
         if isinstance(claimed, Fresh):
             course.record, course.fence = claim.id, claimed.fence
             self.follower.lead(claim.id)
         return claimed
+
+    def _unrecorded(self, course: Course) -> Fresh:
+        """Without the store a cancel goes on all the same: a double one is harmless, a missing one is not."""
+        course.degraded = True
+        return Fresh(fence=0, sent=False)
 
     async def _not_fresh(self, course: Course, claimed: Late | Known | Mismatch) -> Answer:
         match claimed:
@@ -109,17 +117,23 @@ class Pipeline:
         began = self.clock.monotonic()
         admitted = await self._next_slot(course)
         course.waited_s += self._lap(course, "admit", began) - began
-        if isinstance(admitted, Slot) and course.record is not None:
-            try:
-                await self.records.mark_sent(course.record, course.fence, self.clock.now_ms())
-            except Unavailable:
-                course.degraded = True
+        if isinstance(admitted, Slot) and not await self._mark_sent(course):
+            return OverDeadline(0)
         return admitted
 
+    async def _mark_sent(self, course: Course) -> bool:
+        """Write `sent` before any byte leaves; False where the lease ran out and the record is somebody else's."""
+        if course.record is None:
+            return True
+        try:
+            return await self.records.mark_sent(course.record, course.fence, self.clock.now_ms())
+        except Unavailable as lost:
+            self.continuity.lose(lost.reason)
+            course.degraded = True
+            return True
+
     async def _next_slot(self, course: Course) -> Slot | OverDeadline | Full:
-        asked = course.asked
-        seat = Seat(course.account, course.demands, asked.lane, asked.caller, asked.deadline)
-        admitted = await self.dispatcher.admit(seat)
+        admitted = await self.dispatcher.admit(course.seat)
         if isinstance(admitted, Slot):
             self.meter.slot(course.account.venue, "used")
         return admitted
@@ -228,8 +242,8 @@ class Pipeline:
         )
         try:
             await self.records.settle(course.record, course.fence, settlement)
-        except Unavailable:
-            course.degraded = True
+        except Unavailable as lost:
+            self.continuity.lose(lost.reason)
         self.follower.done(course.record)
         self._lap(course, "settle", began)
         return answer

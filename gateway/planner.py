@@ -7,7 +7,7 @@ from gateway.core.answer import Answer, Asked, Planned
 from gateway.core.model import Op, VenueId
 from gateway.core.outcome import Outcome
 from gateway.desk import Desk
-from gateway.dispatch import Dispatcher
+from gateway.dispatch import URGENT_LANES, Dispatcher, Seat
 from gateway.ports import Clock, Credentials, Limiter, NoSigner
 
 
@@ -28,9 +28,11 @@ class Planner:
         if isinstance(unlocked, NoSigner):
             return Answer(unlocked.outcome, detail=unlocked.detail)
         request = unlocked.signer.cancel(order, self.clock.now_ms())
-        demands = self.desks[account.venue].demands(account, Op.CANCEL, order.by, asked.lane)
+        spending = self.desks[account.venue].spending(account, Op.CANCEL, order.by)
+        demands = spending.urgent if asked.lane in URGENT_LANES else spending.normal
         outlooks = await self.limiter.outlook(demands)
-        wait_us = max(self.dispatcher.wait_us(demands), *(outlook.wait_us for outlook in outlooks))
+        seat = Seat(account, spending, asked.lane, asked.caller, asked.weight, asked.deadline)
+        wait_us = max(self.dispatcher.wait_us(seat), *(outlook.wait_us for outlook in outlooks))
         late = self.clock.monotonic() + wait_us / 1_000_000 > asked.deadline
         return Planned(
             request.shown(),

@@ -79,6 +79,19 @@ class Limiter(Protocol):
         ...
 
 
+class Continuity(Protocol):
+    """Whether the shared state is there; going on without it is `degraded`."""
+
+    @property
+    def degraded(self) -> bool:
+        """Whether this process works on its own share now."""
+        ...
+
+    def lose(self, reason: str) -> None:
+        """Somebody found the shared state missing."""
+        ...
+
+
 class Records(Protocol):
     """What was asked, how far it came, and what came of it."""
 

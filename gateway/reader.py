@@ -42,8 +42,8 @@ class Reader:
         """What the venue shows of the order now; unclear where it cannot be asked in time."""
         if look.signer.read(look.order, self.clock.now_ms()) is None:
             return NO_READ
-        demands = look.desk.demands(look.account, Op.READ, look.order.by, Lane.RECONCILE)
-        seat = Seat(look.account, demands, Lane.RECONCILE, look.caller, look.deadline)
+        spending = look.desk.spending(look.account, Op.READ, look.order.by)
+        seat = Seat(look.account, spending, Lane.RECONCILE, look.caller, 1, look.deadline)
         try:
             admitted = await self.dispatcher.admit(seat)
         except Unavailable as lost:
@@ -54,7 +54,7 @@ class Reader:
         request = look.signer.read(look.order, self.clock.now_ms())
         if request is None:
             return NO_READ
-        self.meter.sent(demands, self.clock.monotonic())
+        self.meter.sent(spending.normal, self.clock.monotonic())
         return self._seen(look, await self.sender.send(look.desk.venue.id, request, look.desk.timeout_ms))
 
     def _seen(self, look: Look, result: SendResult) -> Sighting:

@@ -7,10 +7,10 @@ import orjson
 
 from gateway.core.access import Caller
 from gateway.core.admission import Demand
-from gateway.core.model import Account, By, Lane, Op, VenueId
+from gateway.core.model import Account, By, Op, VenueId
 from gateway.desk import Desk
 from gateway.dispatch import Dispatcher
-from gateway.ports import Credentials, Limiter, Outlook, Unavailable
+from gateway.ports import Continuity, Credentials, Limiter, Outlook, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class Survey:
     credentials: Credentials
     limiter: Limiter
     dispatcher: Dispatcher
+    continuity: Continuity
 
     async def venues(self, caller: Caller) -> bytes:
         """The caller's venues and accounts as JSON."""
@@ -48,13 +49,13 @@ class Survey:
             "reserve": desk.reserve,
             "queue": {lane.value: depth for lane, depth in self.dispatcher.depth(account).items()},
             "credential": self.credentials.health(account),
-            "degraded": self.limiter.degraded,
+            "degraded": self.continuity.degraded,
         }
 
 
 def limits_of(desk: Desk, account: Account) -> dict[str, Demand]:
     """Every limit that a request of this account can meet, as the urgent lane sees it."""
-    every = (desk.demands(account, op, by, Lane.URGENT) for op in Op for by in By)
+    every = (desk.spending(account, op, by).urgent for op in Op for by in By)
     return {demand.limit: demand for demands in every for demand in demands}
 
 

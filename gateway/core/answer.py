@@ -17,6 +17,7 @@ class Asked:
     lane: Lane
     request_id: str
     deadline: float
+    weight: int = 1
     key: str | None = None
     wait: Wait = Wait.ACK
 

@@ -70,6 +70,7 @@ def receive(request: web.Request, front: Front, trace: Trace) -> tuple[Asked, Wi
         Lane.URGENT if wished.urgent else Lane.NORMAL,
         request[REQUEST_ID],
         front.clock.monotonic() + wished.timeout_ms / 1000,
+        caller.weight,
         wished.key,
         wished.wait,
     )
