@@ -1,0 +1,141 @@
+"""Counts what happens (ports.Meter, and more). Names and labels stand in series.py."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from gateway.backends.auditor import Auditor
+from gateway.backends.series import OTHER, Register
+from gateway.core.admission import Demand
+from gateway.core.model import Lane, VenueId
+from gateway.core.outcome import MEANINGS, Outcome
+
+
+class Metrics:
+    """All counts of one process. A venue that is not served is counted as `other`, whatever it is called."""
+
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self, venues: Iterable[VenueId], version: str, auditor: Auditor, now: Callable[[], float]) -> None:
+        """`now` is monotonic seconds, as in `sent`."""
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types there
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        register = Register(self._registry)
+        register.build_info.labels(version).set(1)
+        self._venues = {venue: register.venue(venue) for venue in venues}
+        self._answers = {venue: register.answers(venue) for venue in (*self._venues, OTHER)}
+        self._process = register.process()
+        self._auditor = auditor
+        self._looks: list[Callable[[], None]] = []
+        for venue in self._venues:
+            self._watch(venue, now)
+
+    def _watch(self, venue: VenueId, now: Callable[[], float]) -> None:
+        self._venues[venue].window_peak_ratio.set_function(lambda: self._auditor.peak(venue, now()))
+
+    # -- the path ------------------------------------------------------------------------------------------------
+
+    def answered(self, venue: str | None, lane: Lane, outcome: Outcome, seconds: float) -> None:
+        """A cancel was answered; `venue` may be anything a caller wrote."""
+        series = self._answers.get(venue or OTHER) or self._answers[OTHER]
+        series.requests[lane, outcome].inc()
+        series.request_s[lane].observe(seconds)
+
+    def phase(self, venue: VenueId, verb: str, seconds: float) -> None:
+        """How long one verb of the path took."""
+        if spread := self._venues[venue].phase_s.get(verb):
+            spread.observe(seconds)
+
+    def sent(self, demands: tuple[Demand, ...], at: float) -> None:
+        """A request leaves now (monotonic seconds)."""
+        self._auditor.sent(demands, at)
+
+    def slot(self, venue: VenueId, result: str) -> None:
+        """What became of a slot."""
+        if count := self._venues[venue].slots.get(result):
+            count.inc()
+
+    def waited(self, venue: VenueId, lane: Lane, seconds: float) -> None:
+        """A cancel waited so long for its slot."""
+        self._venues[venue].queue_wait_s[lane].observe(seconds)
+
+    def batch(self, venue: VenueId, orders: int) -> None:
+        """One request asked for so many orders."""
+        self._venues[venue].batch_size.observe(orders)
+
+    def terminal(self, venue: VenueId, seconds: float) -> None:
+        """An order was proven gone, so long after it was asked for."""
+        self._venues[venue].time_to_terminal_s.observe(seconds)
+
+    def resolved(self, venue: VenueId, outcome: Outcome, age_s: float) -> None:
+        """An unknown was settled, so long after it was asked for."""
+        series = self._venues[venue]
+        series.unknown_resolved.get(outcome, series.unknown_resolved[Outcome.UNKNOWN]).inc()
+        if MEANINGS[outcome].final:
+            series.time_to_terminal_s.observe(age_s)
+
+    def repeat_refused(self, venue: VenueId) -> None:
+        """The HTTP client wanted to send the same request again."""
+        self._venues[venue].hidden_resends.inc()
+
+    # -- what stands behind it -----------------------------------------------------------------------------------
+
+    def credential(self, venue: VenueId, result: str) -> None:
+        """A stored credential was looked at."""
+        if count := self._venues[venue].credential_refresh.get(result):
+            count.inc()
+
+    def redis(self, operation: str, seconds: float, error: str | None) -> None:
+        """One call to Redis; any error counts, also a deadline."""
+        series = self._process
+        operation = operation if operation in series.redis_s else OTHER
+        series.redis_s[operation].observe(seconds)
+        if error is not None:
+            series.redis_errors[operation].inc()
+
+    def degraded(self, component: str, *, lost: bool) -> None:
+        """A component was lost, or is back."""
+        if level := self._process.degraded.get(component):
+            level.set(lost)
+
+    def log_dropped(self, lines: int) -> None:
+        """So many log lines were dropped."""
+        self._process.log_dropped.inc(lines)
+
+    # -- levels, looked up when somebody asks --------------------------------------------------------------------
+
+    def on_scrape(self, look: Callable[[], None]) -> None:
+        """Call `look` before each rendering, to set the levels below."""
+        self._looks.append(look)
+
+    def queue_depth(self, venue: VenueId, lane: Lane, waiting: int) -> None:
+        """So many wait now."""
+        self._venues[venue].queue_depth[lane].set(waiting)
+
+    def unknown_open(self, venue: VenueId, records: int) -> None:
+        """So many outcomes are unknown now."""
+        self._venues[venue].unknown_open.set(records)
+
+    def credential_age(self, venue: VenueId, seconds: float) -> None:
+        """The oldest credential in use was last read so long ago."""
+        self._venues[venue].credential_age_s.set(seconds)
+
+    def render(self) -> bytes:
+        """Everything, as Prometheus reads it."""
+        for look in self._looks:
+            look()
+        return generate_latest(self._registry)
+
+    async def scrape(self) -> bytes:
+        """Likewise, beside the loop: a full rendering takes long enough to make a cancel wait."""
+        for look in self._looks:
+            look()
+        return await asyncio.to_thread(generate_latest, self._registry)

@@ -1,0 +1,149 @@
+"""Every Prometheus series of one process: names, help and closed label sets. Nothing is counted here.
+
+All children are made once at the start, so that the number of series is the same whatever callers send and no label is
+looked up by text on the path of a cancel. What nothing fills yet is not registered: an empty metric misleads.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from gateway.core.model import Lane, VenueId
+from gateway.core.outcome import MEANINGS, Outcome
+
+PREFIX = "cancel_gateway_"
+OTHER = "other"
+VERBS = (
+    "receive",
+    "authenticate",
+    "claim",
+    "admit",
+    "unlock",
+    "sign",
+    "send",
+    "interpret",
+    "settle",
+    "respond",
+)
+SLOTS = ("used", "returned", "wasted")
+REFRESHES = ("fetched", "unchanged", "failed", "refused")
+COMPONENTS = ("redis", "secrets")
+REDIS_CALLS = ("claim", "mark_sent", "settle", "get", "reserve", "give_back", "outlook", "arm", "ping", OTHER)
+RESOLVED = (*(outcome for outcome in Outcome if MEANINGS[outcome].kept), Outcome.UNKNOWN)
+
+SLOW_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+FAST_S = (0.0001, 0.00025, 0.0005, *SLOW_S)
+BATCH = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSeries:
+    """The children that tell of answers: of each served venue, and of `other`, which is any that is not served."""
+
+    requests: dict[tuple[Lane, Outcome], Counter]
+    request_s: dict[Lane, Histogram]
+
+
+@dataclass(frozen=True, slots=True)
+class VenueSeries:
+    """The other children of one served venue."""
+
+    phase_s: dict[str, Histogram]
+    time_to_terminal_s: Histogram
+    queue_depth: dict[Lane, Gauge]
+    queue_wait_s: dict[Lane, Histogram]
+    slots: dict[str, Counter]
+    window_peak_ratio: Gauge
+    batch_size: Histogram
+    unknown_open: Gauge
+    unknown_resolved: dict[Outcome, Counter]
+    hidden_resends: Counter
+    credential_refresh: dict[str, Counter]
+    credential_age_s: Gauge
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSeries:
+    """The children that belong to no venue."""
+
+    degraded: dict[str, Gauge]
+    redis_s: dict[str, Histogram]
+    redis_errors: dict[str, Counter]
+    log_dropped: Counter
+
+
+class Register:
+    """Names and help of every metric, in one registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        count, level, spread = self._count, self._level, self._spread
+        self.requests = count("requests", "Cancels answered.", "venue", "lane", "outcome")
+        self.request_s = spread("request_seconds", "From request to answer, in seconds.", SLOW_S, "venue", "lane")
+        self.phase_s = spread("phase_seconds", "One verb of the path, in seconds.", FAST_S, "venue", "phase")
+        self.time_to_terminal_s = spread(
+            "time_to_terminal_seconds", "From request until the order was provably gone, in seconds.", SLOW_S, "venue"
+        )
+        self.queue_depth = level("queue_depth", "Cancels waiting for a slot now.", "venue", "lane")
+        self.queue_wait_s = spread("queue_wait_seconds", "Wait for a slot, in seconds.", SLOW_S, "venue", "lane")
+        self.slots = count("slots", "Slots by what became of them: used, returned or wasted.", "venue", "result")
+        self.window_peak_ratio = level(
+            "window_peak_ratio", "Most sends in any window of the last 15 minutes, divided by the limit.", "venue"
+        )
+        self.batch_size = spread("batch_size", "Orders in one request to a venue.", BATCH, "venue")
+        self.unknown_open = level("unknown_open", "Cancels whose outcome is unknown now.", "venue")
+        self.unknown_resolved = count("unknown_resolved", "Unknown cancels that were resolved.", "venue", "outcome")
+        self.hidden_resends = count("hidden_resends", "Repeats refused to the HTTP client.", "venue")
+        self.credential_refresh = count("credential_refresh", "Looks at stored credentials.", "venue", "result")
+        self.credential_age_s = level(
+            "credential_age_seconds", "Age of the oldest credential in use, in seconds since it was last read.", "venue"
+        )
+        self.degraded = level("degraded", "1 while a component is lost and the service works without it.", "component")
+        self.redis_s = spread("redis_seconds", "One call to Redis, in seconds.", FAST_S, "operation")
+        self.redis_errors = count("redis_errors", "Calls to Redis that failed or came too late.", "operation")
+        self.build_info = level("build_info", "Always 1; the version that runs.", "version")
+        self.log_dropped = count("log_dropped", "Log lines dropped because the reader of stdout was too slow.")
+
+    def _count(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(PREFIX + name, text, labels, registry=self._registry)
+
+    def _level(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(PREFIX + name, text, labels, registry=self._registry)
+
+    def _spread(self, name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(PREFIX + name, text, labels, registry=self._registry, buckets=buckets)
+
+    def answers(self, venue: str) -> AnswerSeries:
+        """Make the children that tell of answers."""
+        pairs = [(lane, outcome) for lane in Lane for outcome in Outcome]
+        return AnswerSeries(
+            requests={(lane, outcome): self.requests.labels(venue, lane, outcome) for lane, outcome in pairs},
+            request_s={lane: self.request_s.labels(venue, lane) for lane in Lane},
+        )
+
+    def venue(self, venue: VenueId) -> VenueSeries:
+        """Make every other child of one served venue."""
+        return VenueSeries(
+            phase_s={verb: self.phase_s.labels(venue, verb) for verb in VERBS},
+            time_to_terminal_s=self.time_to_terminal_s.labels(venue),
+            queue_depth={lane: self.queue_depth.labels(venue, lane) for lane in Lane},
+            queue_wait_s={lane: self.queue_wait_s.labels(venue, lane) for lane in Lane},
+            slots={result: self.slots.labels(venue, result) for result in SLOTS},
+            window_peak_ratio=self.window_peak_ratio.labels(venue),
+            batch_size=self.batch_size.labels(venue),
+            unknown_open=self.unknown_open.labels(venue),
+            unknown_resolved={outcome: self.unknown_resolved.labels(venue, outcome) for outcome in RESOLVED},
+            hidden_resends=self.hidden_resends.labels(venue),
+            credential_refresh={result: self.credential_refresh.labels(venue, result) for result in REFRESHES},
+            credential_age_s=self.credential_age_s.labels(venue),
+        )
+
+    def process(self) -> ProcessSeries:
+        """Make every child that belongs to no venue."""
+        return ProcessSeries(
+            degraded={component: self.degraded.labels(component) for component in COMPONENTS},
+            redis_s={operation: self.redis_s.labels(operation) for operation in REDIS_CALLS},
+            redis_errors={operation: self.redis_errors.labels(operation) for operation in REDIS_CALLS},
+            log_dropped=self.log_dropped,
+        )

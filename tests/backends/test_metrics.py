@@ -1,0 +1,179 @@
+"""The names are a promise to those who alert on them, and no caller can add a series."""
+
+import random
+import re
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway.backends.auditor import Auditor
+from gateway.backends.metrics import Metrics
+from gateway.core.admission import Demand, Quota
+from gateway.core.model import Account, Lane, VenueId
+from gateway.core.outcome import Outcome
+
+ORDERLY, HASHKEY = VenueId("orderly"), VenueId("hashkey")
+
+PROMISED = {
+    "requests_total": {"venue", "lane", "outcome"},
+    "request_seconds": {"venue", "lane"},
+    "phase_seconds": {"venue", "phase"},
+    "time_to_terminal_seconds": {"venue"},
+    "queue_depth": {"venue", "lane"},
+    "queue_wait_seconds": {"venue", "lane"},
+    "slots_total": {"venue", "result"},
+    "window_peak_ratio": {"venue"},
+    "batch_size": {"venue"},
+    "degraded": {"component"},
+    "unknown_open": {"venue"},
+    "unknown_resolved_total": {"venue", "outcome"},
+    "hidden_resends_total": {"venue"},
+    "credential_refresh_total": {"venue", "result"},
+    "credential_age_seconds": {"venue"},
+    "redis_seconds": {"operation"},
+    "redis_errors_total": {"operation"},
+    "build_info": {"version"},
+}
+BESIDES = {"log_dropped_total": set[str]()}
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    auditor = Auditor({venue: {"cancel": Quota(10, 1000)} for venue in (ORDERLY, HASHKEY)})
+    return Metrics((ORDERLY, HASHKEY), "1.2.3", auditor, lambda: 0.0)
+
+
+def series(metrics: Metrics) -> dict[str, float]:
+    lines = [line for line in metrics.render().decode().splitlines() if line.startswith("cancel_gateway_")]
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+
+def test_names_and_labels_are_the_promised_ones(metrics: Metrics) -> None:
+    found: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(metrics.render().decode()):
+        if family.name.startswith("cancel_gateway_"):
+            name = family.name.removeprefix("cancel_gateway_") + ("_total" if family.type == "counter" else "")
+            found[name] = {label for sample in family.samples for label in sample.labels} - {"le"}
+
+    assert found == PROMISED | BESIDES
+
+
+def test_every_metric_says_what_it_is(metrics: Metrics) -> None:
+    for family in text_string_to_metric_families(metrics.render().decode()):
+        assert family.documentation.endswith((".", "seconds since it was last read.")) or "process_" in family.name
+        if family.name.endswith("_seconds") and not family.name.startswith("process_"):
+            assert "seconds" in family.documentation
+
+
+def test_nothing_a_caller_sends_makes_a_series(metrics: Metrics) -> None:
+    before = set(series(metrics))
+    dice = random.Random(1)  # noqa: S311  repeatable noise, no secret
+
+    for _ in range(10_000):
+        noise = "".join(chr(dice.randrange(1, 0x2FF)) for _ in range(dice.randrange(20)))
+        metrics.answered(noise, dice.choice(list(Lane)), dice.choice(list(Outcome)), dice.random())
+        metrics.redis(noise, dice.random(), noise)
+        metrics.phase(ORDERLY, noise, dice.random())
+        metrics.slot(ORDERLY, noise)
+        metrics.credential(ORDERLY, noise)
+        metrics.degraded(noise, lost=True)
+        metrics.resolved(ORDERLY, dice.choice(list(Outcome)), dice.random())
+
+    assert set(series(metrics)) == before
+
+
+def test_answer_is_counted_under_its_venue_lane_and_outcome(metrics: Metrics) -> None:
+    metrics.answered("orderly", Lane.URGENT, Outcome.CANCELLED, 0.003)
+
+    now = series(metrics)
+    assert now['cancel_gateway_requests_total{lane="urgent",outcome="cancelled",venue="orderly"}'] == 1
+    assert now['cancel_gateway_request_seconds_bucket{lane="urgent",le="0.0025",venue="orderly"}'] == 0
+    assert now['cancel_gateway_request_seconds_bucket{lane="urgent",le="0.005",venue="orderly"}'] == 1
+    assert sum(value for name, value in now.items() if name.startswith("cancel_gateway_requests_total")) == 1
+
+
+@pytest.mark.parametrize("venue", ["binance", "", None, "other", 'orderly"} 1\n'])
+def test_venue_that_is_not_served_is_other(metrics: Metrics, venue: str | None) -> None:
+    metrics.answered(venue, Lane.NORMAL, Outcome.UNKNOWN_VENUE, 0.001)
+
+    assert series(metrics)['cancel_gateway_requests_total{lane="normal",outcome="unknown_venue",venue="other"}'] == 1
+
+
+def test_each_report_lands_where_it_belongs(metrics: Metrics) -> None:
+    metrics.phase(ORDERLY, "sign", 0.00002)
+    metrics.slot(ORDERLY, "used")
+    metrics.waited(ORDERLY, Lane.NORMAL, 2.0)
+    metrics.batch(ORDERLY, 7)
+    metrics.terminal(ORDERLY, 0.2)
+    metrics.resolved(ORDERLY, Outcome.TOO_LATE_FILLED, 3.0)
+    metrics.repeat_refused(ORDERLY)
+    metrics.credential(ORDERLY, "fetched")
+    metrics.redis("claim", 0.0004, None)
+    metrics.redis("claim", 0.1, "timeout")
+    metrics.degraded("redis", lost=True)
+    metrics.log_dropped(3)
+    metrics.on_scrape(lambda: metrics.queue_depth(ORDERLY, Lane.KILL, 4))
+    metrics.on_scrape(lambda: metrics.unknown_open(ORDERLY, 5))
+    metrics.on_scrape(lambda: metrics.credential_age(ORDERLY, 6.0))
+
+    filled = {name: value for name, value in series(metrics).items() if value and "bucket" not in name}
+
+    assert filled == {
+        "cancel_gateway_" + name: value
+        for name, value in {
+            'phase_seconds_count{phase="sign",venue="orderly"}': 1,
+            'phase_seconds_sum{phase="sign",venue="orderly"}': 0.00002,
+            'slots_total{result="used",venue="orderly"}': 1,
+            'queue_wait_seconds_count{lane="normal",venue="orderly"}': 1,
+            'queue_wait_seconds_sum{lane="normal",venue="orderly"}': 2,
+            'batch_size_count{venue="orderly"}': 1,
+            'batch_size_sum{venue="orderly"}': 7,
+            'time_to_terminal_seconds_count{venue="orderly"}': 2,
+            'time_to_terminal_seconds_sum{venue="orderly"}': 3.2,
+            'unknown_resolved_total{outcome="too_late_filled",venue="orderly"}': 1,
+            'hidden_resends_total{venue="orderly"}': 1,
+            'credential_refresh_total{result="fetched",venue="orderly"}': 1,
+            'redis_seconds_count{operation="claim"}': 2,
+            'redis_seconds_sum{operation="claim"}': 0.1004,
+            'redis_errors_total{operation="claim"}': 1,
+            'degraded{component="redis"}': 1,
+            "log_dropped_total": 3,
+            'queue_depth{lane="kill",venue="orderly"}': 4,
+            'unknown_open{venue="orderly"}': 5,
+            'credential_age_seconds{venue="orderly"}': 6,
+            'build_info{version="1.2.3"}': 1,
+        }.items()
+    }
+
+
+def test_fullest_window_is_shown_per_venue(metrics: Metrics) -> None:
+    demand = Demand("cancel", Account(ORDERLY, "desk-a"), tokens=8, window_us=1_020_000, weight=1, keep=10)
+    for n in range(11):
+        metrics.sent((demand,), n / 100)
+
+    now = series(metrics)
+    assert now['cancel_gateway_window_peak_ratio{venue="orderly"}'] == 1.1
+    assert now['cancel_gateway_window_peak_ratio{venue="hashkey"}'] == 0
+
+
+def test_accounts_of_a_venue_are_watched_apart(metrics: Metrics) -> None:
+    for name in ("desk-a", "desk-b"):
+        metrics.sent((Demand("cancel", Account(ORDERLY, name), 10, 1_020_000, 6, 10),), 0.0)
+
+    assert series(metrics)['cancel_gateway_window_peak_ratio{venue="orderly"}'] == 0.6
+
+
+async def test_scrape_is_the_same_text(metrics: Metrics) -> None:
+    metrics.on_scrape(lambda: metrics.unknown_open(ORDERLY, 5))
+
+    text = await metrics.scrape()
+
+    assert b'cancel_gateway_unknown_open{venue="orderly"} 5.0' in text
+    assert metrics.content_type.startswith("text/plain")
+
+
+def test_no_label_is_looked_up_outside_series() -> None:
+    source = Path(__file__).parents[2] / "gateway" / "backends" / "metrics.py"
+
+    assert re.findall(r"\.labels\(", source.read_text()) == [".labels("]  # build_info, once at the start
