@@ -6,12 +6,12 @@ thousand waiting ones, nobody polls, and a caller that left costs no slot.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from gateway.core.admission import Demand, Spending
 from gateway.core.fairness import Ticket, WaitingRoom, drain_us
-from gateway.core.model import Account, Lane
+from gateway.core.model import Account, Lane, VenueId
 from gateway.ports import Clock, Limiter, Slot, TooFar, Unavailable
 
 FOREVER_US = 3_600_000_000
@@ -118,6 +118,14 @@ class Dispatcher:
         """How many wait for an account, by lane."""
         lines = [line for line in self._lines.values() if line.account == account]
         return {lane: sum(line.room.count(lane) for line in lines) for lane in Lane}
+
+    def depths(self, venues: Iterable[VenueId]) -> Mapping[VenueId, Mapping[Lane, int]]:
+        """How many wait for each venue, by lane."""
+        counts = {venue: dict.fromkeys(Lane, 0) for venue in venues}
+        for line in self._lines.values():
+            for lane in Lane:
+                counts[line.account.venue][lane] += line.room.count(lane)
+        return counts
 
     def wait_us(self, seat: Seat) -> int:
         """How long a newcomer would wait behind those who are here; 0 where nobody waits."""

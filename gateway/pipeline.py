@@ -116,7 +116,9 @@ class Pipeline:
             return claimed
         began = self.clock.monotonic()
         admitted = await self._next_slot(course)
-        course.waited_s += self._lap(course, "admit", began) - began
+        waited_s = self._lap(course, "admit", began) - began
+        course.waited_s += waited_s
+        self.meter.waited(course.account.venue, course.asked.lane, waited_s)
         if isinstance(admitted, Slot) and not await self._mark_sent(course):
             return OverDeadline(0)
         return admitted
@@ -190,6 +192,7 @@ class Pipeline:
         course.attempts += 1
         signed = self._lap(course, "sign", began)
         self.meter.sent(course.demands, signed)
+        self.meter.batch(course.account.venue, 1)
         result = await self.sender.send(course.account.venue, request, course.desk.timeout_ms)
         answered = self._lap(course, "send", signed)
         course.venue_s = answered - signed

@@ -1,12 +1,12 @@
 """What the pipeline needs from the world, as Protocols. `backends/` answers them; tests bring their own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.core.admission import Demand
 from gateway.core.idempotency import Claim, Claimed, Record, RecordId, Settlement
-from gateway.core.model import Account, VenueId
+from gateway.core.model import Account, Lane, VenueId
 from gateway.core.outcome import Outcome
 from gateway.core.wire import SendResult, WireRequest
 from gateway.venues.base import Signer
@@ -162,6 +162,10 @@ class Sender(Protocol):
 class Meter(Protocol):
     """What is counted on the way. Labels come from closed sets; nothing here may block or raise."""
 
+    def answered(self, venue: str | None, lane: Lane, outcome: Outcome, seconds: float) -> None:
+        """A cancel was answered; `venue` may be anything that a caller wrote."""
+        ...
+
     def phase(self, venue: VenueId, verb: str, seconds: float) -> None:
         """How long one verb of the path took."""
         ...
@@ -174,6 +178,34 @@ class Meter(Protocol):
         """What became of a slot: used, returned or wasted."""
         ...
 
+    def waited(self, venue: VenueId, lane: Lane, seconds: float) -> None:
+        """A cancel waited so long for its slot."""
+        ...
+
+    def batch(self, venue: VenueId, orders: int) -> None:
+        """One request asks for so many orders."""
+        ...
+
+    def terminal(self, venue: VenueId, seconds: float) -> None:
+        """An order was proven gone, so long after it was asked for."""
+        ...
+
     def resolved(self, venue: VenueId, outcome: Outcome, age_s: float) -> None:
         """An unknown was settled, so long after it was asked for."""
+        ...
+
+
+class Log(Protocol):
+    """Lines for people and machines. Nothing here may block or raise, and no secret may come here."""
+
+    def done(self, fields: Mapping[str, object]) -> None:
+        """The one line of a request."""
+        ...
+
+    def event(self, name: str, **fields: object) -> None:
+        """A change of state of this process."""
+        ...
+
+    def broke(self, request_id: str, error: BaseException) -> None:
+        """A bug showed itself; its words may hold anything, so only its kind and place are told."""
         ...

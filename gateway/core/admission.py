@@ -60,6 +60,14 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
+class Spending:
+    """What one kind of request costs: as normal traffic sees the limits, and as urgent traffic sees them."""
+
+    normal: tuple[Demand, ...]
+    urgent: tuple[Demand, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Epoch:
     """A holder's time: data from before `armed_us` is lost, `seen_us` is its largest instant."""
 

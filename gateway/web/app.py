@@ -9,6 +9,7 @@ from gateway.web.openapi import show_docs, show_openapi
 
 BODY_MOST = 64 * 1024
 LINE_MOST, HEADER_MOST, HEADERS_MOST = 8190, 8190, 64
+SHUTDOWN_S = 1.0  # the drain has been before; what is left then are idle connections
 
 
 def caller_app(front: Front, vitals: health.Vitals) -> web.Application:
@@ -47,4 +48,5 @@ def runner(app: web.Application) -> web.AppRunner:
         max_line_size=LINE_MOST,
         max_field_size=HEADER_MOST,
         max_headers=HEADERS_MOST,
+        shutdown_timeout=SHUTDOWN_S,
     )

@@ -2,32 +2,19 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from aiohttp import web
 
 from gateway.core.access import Caller
 from gateway.core.answer import Answer, Asked
-from gateway.core.model import VenueId
-from gateway.core.outcome import Outcome
+from gateway.core.model import Lane, VenueId
+from gateway.core.outcome import MEANINGS, Outcome
 from gateway.desk import Desk
 from gateway.follow import Follower
 from gateway.pipeline import Pipeline
 from gateway.planner import Planner
-from gateway.ports import Clock, Records
+from gateway.ports import Clock, Log, Meter, Records
 from gateway.survey import Survey
-
-
-class Journal(Protocol):
-    """Where each request leaves its one line and its counts."""
-
-    def done(self, trace: "Trace", request_id: str, outcome: Outcome, seconds: float) -> None:
-        """A cancel has been answered."""
-        ...
-
-    def broke(self, request_id: str, error: BaseException) -> None:
-        """A bug showed itself."""
-        ...
 
 
 @dataclass(slots=True)
@@ -40,6 +27,54 @@ class Trace:
     answer: Answer | None = None
     status: int = 0
     detail: str | None = None
+
+    def line(self) -> dict[str, object]:
+        """What the log tells of it: identifiers and figures; what is not known is left out."""
+        said: dict[str, object] = {"caller": self.caller, "venue": self.venue, "status": self.status}
+        if self.asked is not None:
+            order = self.asked.cancel.order
+            said |= {
+                "account": self.asked.cancel.account.name,
+                "ref": order.value,
+                "by": order.by,
+                "symbol": order.symbol,
+                "lane": self.asked.lane,
+            }
+        if self.answer is not None:
+            answer = self.answer
+            said |= {
+                "record": None if answer.record is None else str(answer.record),
+                "replayed": True if answer.body is not None else None,
+                "attempts": answer.attempts,
+                "batch": answer.batch,
+                "waited_ms": round(answer.waited_ms, 3),
+                "venue_ms": None if answer.venue_ms is None else round(answer.venue_ms, 3),
+                "venue_status": answer.facts.venue_status,
+                "venue_code": answer.facts.venue_code,
+                "degraded": True if answer.degraded else None,
+            }
+        said["detail"] = self.detail or (self.answer.detail if self.answer else None)
+        return {name: value for name, value in said.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """Where each cancel leaves its one line and its counts."""
+
+    meter: Meter
+    log: Log
+
+    def done(self, trace: Trace, request_id: str, outcome: Outcome, seconds: float) -> None:
+        """A cancel has been answered."""
+        asked = trace.asked
+        self.meter.answered(trace.venue, asked.lane if asked else Lane.NORMAL, outcome, seconds)
+        if asked is not None and MEANINGS[outcome].final and trace.answer is not None and trace.answer.body is None:
+            self.meter.terminal(asked.cancel.account.venue, seconds)
+        self.log.done(trace.line() | {"request_id": request_id, "outcome": outcome, "ms": round(seconds * 1000, 3)})
+
+    def broke(self, request_id: str, error: BaseException) -> None:
+        """A bug showed itself."""
+        self.log.broke(request_id, error)
 
 
 @dataclass(slots=True)

@@ -31,7 +31,7 @@ VENUE_AT, REF_AT = 2, 3
 async def cancel(request: web.Request) -> web.Response:
     """`DELETE /orders/{venue}/{ref}`."""
     front = request.app[FRONT]
-    trace = request[TRACE] = Trace(request[CALLER].name)
+    trace = request[TRACE]
     asked, wished = receive(request, front, trace)
     if wished.plan:
         return spoken(await _plan(front, asked))

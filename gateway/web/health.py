@@ -22,7 +22,7 @@ class Vitals:
 
     components: Callable[[], Awaitable[Mapping[str, Component]]]
     draining: Callable[[], bool]
-    metrics: Callable[[], bytes]
+    metrics: Callable[[], Awaitable[bytes]]
     metrics_type: str
     version: str
 
@@ -52,7 +52,7 @@ async def ready(request: web.Request) -> web.Response:
 async def metrics(request: web.Request) -> web.Response:
     """`GET /metrics` in Prometheus' text form."""
     vitals = request.app[VITALS]
-    return web.Response(body=vitals.metrics(), headers={"Content-Type": vitals.metrics_type})
+    return web.Response(body=await vitals.metrics(), headers={"Content-Type": vitals.metrics_type})
 
 
 def _json(status: int, body: Mapping[str, object]) -> web.Response:

@@ -7,7 +7,7 @@ from aiohttp import web
 from gateway.core.access import Caller, by_token
 from gateway.core.outcome import MEANINGS, Outcome
 from gateway.web.codec import PROBLEM, Refused, Spoken, refusal, valid_request_id
-from gateway.web.front import CALLER, FRONT, REQUEST_ID, TRACE, Front
+from gateway.web.front import CALLER, FRONT, REQUEST_ID, TRACE, Front, Trace
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -19,6 +19,8 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     front = request.app[FRONT]
     began = front.clock.monotonic()
     request_id = request[REQUEST_ID] = valid_request_id(request.headers.get("X-Request-ID")) or front.new_request_id()
+    if request.method == "DELETE":
+        request[TRACE] = Trace()
     outcome, response = await _answer(request, handler, front)
     response.headers["X-Request-ID"] = request_id
     if trace := request.get(TRACE):
@@ -31,7 +33,9 @@ async def _answer(request: web.Request, handler: Handler, front: Front) -> tuple
     request_id = request[REQUEST_ID]
     try:
         if request.path not in OPEN_PATHS:
-            request[CALLER] = authenticate(request, front)
+            caller = request[CALLER] = authenticate(request, front)
+            if trace := request.get(TRACE):
+                trace.caller = caller.name
         response = await handler(request)
     except Refused as refused:
         if trace := request.get(TRACE):

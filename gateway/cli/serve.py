@@ -1,0 +1,128 @@
+"""`serve` and `sandbox`: what runs until it is told to stop."""
+
+import asyncio
+import os
+import signal
+import sys
+from argparse import Namespace
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, _SubParsersAction
+
+    from gateway.backends.logs import Journal
+    from gateway.settings import Settings
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+SECOND_SIGNAL = "a second signal: not waiting any longer"
+
+
+def add(commands: "_SubParsersAction[ArgumentParser]") -> None:
+    """Register the commands."""
+    serve = commands.add_parser("serve", help="run the service until SIGTERM, then drain")
+    serve.add_argument("--config", type=Path, required=True)
+    serve.set_defaults(run=run_serve)
+    sandbox = commands.add_parser("sandbox", help="the five venues as strict local simulators")
+    sandbox.add_argument("--config", type=Path)
+    sandbox.set_defaults(run=run_sandbox)
+
+
+def run_serve(options: Namespace) -> int:
+    """Read the settings, serve, drain."""
+    from gateway.settings import Settings, load
+    from gateway.venues import ALL
+
+    settings = load(options.config, os.environ, ALL)
+    if not isinstance(settings, Settings):
+        print(settings, file=sys.stderr)
+        return EXIT_USAGE
+    return run_loop(serve_until_signalled(settings))
+
+
+def run_sandbox(options: Namespace) -> int:
+    """Serve the sandbox venues."""
+    from gateway.sandbox.config_file import BadSandboxConfig
+    from gateway.sandbox.server import serve
+
+    async def until_signalled() -> int:
+        serving = asyncio.ensure_future(serve(options.config, lambda line: print(line, flush=True)))
+        stopping = asyncio.ensure_future(signalled())
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (serving, stopping):
+            task.cancel()
+        await asyncio.gather(stopping, return_exceptions=True)
+        await asyncio.gather(serving, return_exceptions=False) if serving.done() and not serving.cancelled() else None
+        return EXIT_OK
+
+    try:
+        return run_loop(until_signalled())
+    except BadSandboxConfig as error:
+        print(error, file=sys.stderr)
+        return EXIT_USAGE
+
+
+def run_loop(main: Coroutine[object, object, int]) -> int:
+    """Run on the fastest loop there is; what stops the start is told in one line."""
+    from gateway.backends.redis.startup import EmbeddedError
+
+    try:
+        import uvloop
+    except ImportError:
+        factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+    else:
+        factory = uvloop.new_event_loop
+    try:
+        with asyncio.Runner(loop_factory=factory) as loop:
+            return loop.run(main)
+    except (OSError, EmbeddedError) as error:
+        print(f"cancel-gateway: cannot start: {error}", file=sys.stderr)
+        return EXIT_USAGE
+
+
+async def serve_until_signalled(
+    settings: "Settings", once_up: Callable[[str, str], Awaitable[None]] | None = None, log_to: int | None = None
+) -> int:
+    """The whole life of one process; `once_up` is called with both URLs when it listens."""
+    from gateway.wiring import running
+
+    log = open_log(settings.log.level, sys.stdout.fileno() if log_to is None else log_to)
+    stop = asyncio.ensure_future(signalled())
+    async with running(settings, log) as service:
+        if once_up is not None:
+            await once_up(service.url, service.admin_url)
+        log.event("gateway.stopping", signal=await stop, drain_seconds=service.drain_seconds)
+        hastened = asyncio.ensure_future(signalled())
+        draining = asyncio.ensure_future(service.drain())
+        await asyncio.wait({hastened, draining}, return_when=asyncio.FIRST_COMPLETED)
+        whole = draining.done() and draining.result()
+        for task in (hastened, draining):
+            task.cancel()
+        log.event("gateway.stopped", drained=whole, in_flight=service.front.in_flight)
+    return EXIT_OK
+
+
+def open_log(level: str, descriptor: int) -> "Journal":
+    """The log, one JSON line each."""
+    import logging
+
+    from gateway.backends.logs import open_journal
+    from gateway.backends.stdout import LineWriter
+
+    return open_journal(LineWriter(descriptor, lambda _: None), logging.getLevelNamesMapping()[level.upper()])
+
+
+async def signalled() -> str:
+    """The name of the next SIGTERM or SIGINT."""
+    loop, came = asyncio.get_running_loop(), asyncio.Event()
+    heard: list[str] = []
+
+    def hear(name: str) -> None:
+        heard.append(name)
+        came.set()
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, hear, each.name)
+    await came.wait()
+    return heard[0]

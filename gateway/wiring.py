@@ -1,0 +1,279 @@
+"""The composition root: the only file that knows everything. It builds the service from its settings, and ends it."""
+
+import asyncio
+import os
+import secrets
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from gateway import __version__
+from gateway.backends.auditor import Auditor
+from gateway.backends.clock import SystemClock
+from gateway.backends.credentials.files import FileStore
+from gateway.backends.credentials.keeper import CredentialKeeper, Freshness, Served
+from gateway.backends.credentials.sealed import SealedFile, SealedStore, read_passphrase
+from gateway.backends.credentials.store import Store
+from gateway.backends.fallback import FallbackLimiter, LocalLimiter
+from gateway.backends.limiter import RedisLimiter
+from gateway.backends.metrics import Metrics
+from gateway.backends.records import RedisRecords
+from gateway.backends.redis.embedded import EmbeddedRedis
+from gateway.backends.redis.link import EMBEDDED, Link
+from gateway.backends.sender import Line, VenueSender
+from gateway.core.answer import Answer, Asked
+from gateway.core.model import VenueId
+from gateway.desk import Desk
+from gateway.dispatch import Bounds, Dispatcher
+from gateway.follow import Follower
+from gateway.pipeline import Pipeline
+from gateway.planner import Planner
+from gateway.ports import Log, Unavailable
+from gateway.reader import Reader
+from gateway.resolve import Resolver
+from gateway.settings import Secrets, Settings, Tls
+from gateway.survey import Survey, limits_of
+from gateway.syntax import Listen
+from gateway.venues import ALL
+from gateway.venues.base import at
+from gateway.web.app import admin_app, caller_app, runner
+from gateway.web.codec import answer_body
+from gateway.web.front import Front, Journal
+from gateway.web.health import Component, Vitals
+
+SLOTS_AHEAD = 2
+AGENT = f"cancel-gateway/{__version__}"
+DRAIN_LOOK_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The service while it runs, and where it is reached."""
+
+    front: Front
+    url: str
+    admin_url: str
+    drain_seconds: float
+
+    async def drain(self) -> bool:
+        """Take nothing new, and let what was accepted end; False where the time was too short."""
+        self.front.draining = True
+        try:
+            async with asyncio.timeout(self.drain_seconds):
+                while self.front.in_flight:  # noqa: ASYNC110  a count that only falls, looked at while ending
+                    await asyncio.sleep(DRAIN_LOOK_S)
+                await self.front.pipeline.drain()
+        except TimeoutError:
+            return False
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all replicas share, and what everything here leans on."""
+
+    clock: SystemClock
+    log: Log
+    metrics: Metrics
+    link: Link
+    limiter: FallbackLimiter
+    records: RedisRecords
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelling:
+    """What a cancel goes through."""
+
+    desks: Mapping[VenueId, Desk]
+    sender: VenueSender
+    keeper: CredentialKeeper
+    dispatcher: Dispatcher
+    survey: Survey
+
+
+@asynccontextmanager
+async def running(settings: Settings, log: Log) -> AsyncIterator[Running]:
+    """The whole service, up and listening, as long as the block runs."""
+    async with AsyncExitStack() as ends:
+        shared = await _shared(settings, log, ends)
+        cancelling = _cancelling(settings, shared, ends)
+        front = _front(settings, shared, cancelling)
+        vitals = _vitals(front, shared, cancelling)
+        url = await _listen(ends, caller_app(front, vitals), settings.server.listen, settings.server.tls)
+        admin_url = await _listen(ends, admin_app(vitals), settings.server.admin_listen, None)
+        ends.callback(asyncio.create_task(_warm(shared, cancelling)).cancel)
+        log.event("gateway.started", version=__version__, url=url, admin_url=admin_url, venues=[*front.desks])
+        yield Running(front, url, admin_url, settings.server.drain_seconds)
+
+
+async def _shared(settings: Settings, log: Log, ends: AsyncExitStack) -> Shared:
+    clock = SystemClock()
+    auditor = Auditor({venue: own.limits for venue, own in settings.venues.items()})
+    metrics = Metrics(settings.venues, __version__, auditor, clock.monotonic)
+    link = Link(await _redis_url(settings, log, ends), settings.redis.timeout_ms, metrics.redis)
+    ends.push_async_callback(link.aclose)
+    ahead = SLOTS_AHEAD * settings.redis.replicas_max
+
+    def data_lost(key: str, why: str) -> None:
+        log.event("limiter.data_lost", key=key, why=why)
+
+    def changed(lost: bool, reason: str) -> None:  # noqa: FBT001  the form of the callback
+        metrics.degraded("redis", lost=lost)
+        log.event("redis.lost" if lost else "redis.back", reason=reason)
+
+    limiter = FallbackLimiter(
+        RedisLimiter(link, clock, ahead=ahead, lost=data_lost),
+        LocalLimiter(clock, settings.redis.replicas_max),
+        link.ping,
+        changed,
+    )
+    ends.push_async_callback(limiter.aclose)
+    records = RedisRecords(link, settings.records.ttl_seconds, ahead=ahead, lost=data_lost)
+    return Shared(clock, log, metrics, link, limiter, records)
+
+
+async def _redis_url(settings: Settings, log: Log, ends: AsyncExitStack) -> str:
+    if settings.redis.url != EMBEDDED:
+        return settings.redis.url
+
+    def told(event: str, detail: str) -> None:
+        log.event(event, detail=detail)
+
+    server = await ends.enter_async_context(EmbeddedRedis(settings.redis.data_dir, told))
+    return server.url
+
+
+def _cancelling(settings: Settings, shared: Shared, ends: AsyncExitStack) -> Cancelling:
+    venues = {venue.id: at(venue, settings.venues[venue.id].site) for venue in ALL if venue.id in settings.venues}
+    desks = {
+        venue: Desk(venues[venue], own.limits, own.reserve, own.timeout_ms, own.default_account)
+        for venue, own in settings.venues.items()
+    }
+    lines = {venue: Line(own.site.base_url, connections=own.connections) for venue, own in settings.venues.items()}
+    sender = VenueSender(lines, shared.clock, shared.metrics.repeat_refused, AGENT)
+    ends.push_async_callback(sender.aclose)
+    keeper = CredentialKeeper(
+        {venue: Served(venues[venue], own.site, own.timeout_ms) for venue, own in settings.venues.items()},
+        store_of(settings.secrets, os.environ),
+        sender,
+        shared.clock,
+        Freshness(settings.secrets.refresh_seconds, settings.secrets.stale_seconds),
+        shared.metrics.credential,
+    )
+    ends.push_async_callback(keeper.aclose)
+    bounds = Bounds(settings.server.max_waiting, settings.server.max_waiting_per_caller)
+    dispatcher = Dispatcher(shared.limiter, shared.clock, bounds)
+    ends.push_async_callback(dispatcher.aclose)
+    survey = Survey(desks, keeper, shared.limiter, dispatcher, shared.limiter)
+    return Cancelling(desks, sender, keeper, dispatcher, survey)
+
+
+def store_of(said: Secrets, environment: Mapping[str, str]) -> Store:
+    """Where credentials are read from."""
+    if said.provider == "files":
+        return FileStore(said.directory)
+    return SealedStore(SealedFile(said.sealed_file, read_passphrase(said.passphrase_file, environment)))
+
+
+def _front(settings: Settings, shared: Shared, parts: Cancelling) -> Front:
+    clock, records, metrics, limiter = shared.clock, shared.records, shared.metrics, shared.limiter
+
+    def encode(asked: Asked, answer: Answer) -> bytes:
+        return answer_body(asked, answer, clock.now_ms())
+
+    reader = Reader(clock, parts.dispatcher, parts.sender, metrics)
+    follower = Follower(clock, records, Resolver(parts.desks, clock, parts.keeper, records, reader, metrics, encode))
+    pipeline = Pipeline(
+        desks=parts.desks,
+        clock=clock,
+        credentials=parts.keeper,
+        records=records,
+        dispatcher=parts.dispatcher,
+        sender=parts.sender,
+        reader=reader,
+        follower=follower,
+        continuity=limiter,
+        meter=metrics,
+        noise=secrets.token_bytes,
+        encode=encode,
+    )
+    return Front(
+        desks=parts.desks,
+        callers=settings.callers,
+        clock=clock,
+        pipeline=pipeline,
+        planner=Planner(parts.desks, clock, parts.keeper, limiter, parts.dispatcher),
+        records=records,
+        follower=follower,
+        survey=parts.survey,
+        journal=Journal(metrics, shared.log),
+        new_request_id=lambda: secrets.token_hex(12),
+    )
+
+
+def _vitals(front: Front, shared: Shared, parts: Cancelling) -> Vitals:
+    def look() -> None:
+        for venue, age_s in parts.keeper.ages().items():
+            shared.metrics.credential_age(venue, age_s)
+        for venue, depths in parts.dispatcher.depths(front.desks).items():
+            for lane, waiting in depths.items():
+                shared.metrics.queue_depth(venue, lane, waiting)
+
+    async def components() -> Mapping[str, Component]:
+        return {
+            "redis": await _redis_state(shared),
+            "secrets": await _secrets_state(front, parts),
+            "venues": Component(ok=bool(front.desks), detail=", ".join(front.desks), needed=True),
+        }
+
+    shared.metrics.on_scrape(look)
+    return Vitals(components, lambda: front.draining, shared.metrics.scrape, shared.metrics.content_type, __version__)
+
+
+async def _redis_state(shared: Shared) -> Component:
+    if shared.limiter.degraded:
+        return Component(ok=False, detail=f"working on this replica's own share: {shared.limiter.reason}")
+    try:
+        await shared.link.ping()
+    except Unavailable as lost:
+        return Component(ok=False, detail=lost.reason)
+    return Component(ok=True, detail="answers")
+
+
+async def _secrets_state(front: Front, parts: Cancelling) -> Component:
+    accounts = [account for desk in front.desks.values() for account in await parts.survey.accounts(desk)]
+    words = {f"{account.venue}:{account.name}": parts.keeper.health(account) for account in accounts}
+    bad = {name: word for name, word in words.items() if word not in {"ok", "unread"}}
+    return Component(ok=not bad, detail=", ".join(f"{name} {word}" for name, word in bad.items()) or "usable")
+
+
+async def _warm(shared: Shared, parts: Cancelling) -> None:
+    """Read every credential and arm every limit before the first cancel comes, so that it does not pay for either."""
+    for desk in parts.desks.values():
+        for account in await parts.survey.accounts(desk):
+            await shared.limiter.arm(tuple(limits_of(desk, account).values()))
+            await parts.keeper.unlock(account)
+
+
+async def _listen(ends: AsyncExitStack, app: web.Application, where: Listen, tls: Tls | None) -> str:
+    runs = runner(app)
+    await runs.setup()
+    ends.push_async_callback(runs.cleanup)
+    await web.TCPSite(runs, where.host, where.port, ssl_context=_server_tls(tls)).start()
+    host, port = runs.addresses[0][:2]
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'https' if tls else 'http'}://{shown}:{port}"
+
+
+def _server_tls(tls: Tls | None) -> ssl.SSLContext | None:
+    if tls is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tls.cert, tls.key)
+    if tls.client_ca is not None:
+        context.load_verify_locations(tls.client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
