@@ -217,13 +217,45 @@ def respond(asked: Asked, answer: Answer, now_ms: int) -> Spoken:
     return Spoken(status, body, JSON if status < SUCCESS_BELOW else PROBLEM, headers)
 
 
-def refusal(outcome: Outcome, detail: str | None, request_id: str) -> Spoken:
-    """A problem for a request that never became a cancel."""
-    meaning = MEANINGS[outcome]
-    members = {"outcome": outcome, "request_id": request_id}
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a refused request was about, as far as it was understood."""
+
+    venue: str | None = None
+    account: str | None = None
+    ref: str | None = None
+    by: By | None = None
+
+
+def refusal(
+    outcome: Outcome, detail: str | None, request_id: str, about: About | None = None, status: int | None = None
+) -> Spoken:
+    """A problem for a request that never became a cancel; it has the same members as any other answer."""
+    said = about or About()
+    members = _problem(outcome, detail, request_id) | {
+        "outcome": outcome,
+        "final": False,
+        "venue": said.venue,
+        "account": said.account,
+        "ref": said.ref,
+        "by": said.by,
+        "order_id": None,
+        "client_id": None,
+        "venue_status": None,
+        "filled": None,
+        "remaining": None,
+        "record": None,
+        "request_id": request_id,
+        "attempts": 0,
+        "batch": 0,
+        "waited_ms": 0.0,
+        "venue_ms": None,
+        "degraded": False,
+    }
+    if status is not None:
+        members["status"] = status
     headers = {"WWW-Authenticate": "Bearer"} if outcome is Outcome.UNAUTHENTICATED else {}
-    body = orjson.dumps(_problem(outcome, detail, request_id) | members)
-    return Spoken(meaning.status, body, PROBLEM, headers)
+    return Spoken(status or MEANINGS[outcome].status, orjson.dumps(members), PROBLEM, headers)
 
 
 def plan_body(asked: Asked, planned: Planned, now_ms: int) -> bytes:

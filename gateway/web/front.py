@@ -15,6 +15,7 @@ from gateway.pipeline import Pipeline
 from gateway.planner import Planner
 from gateway.ports import Clock, Log, Meter, Records
 from gateway.survey import Survey
+from gateway.web.codec import About
 
 
 @dataclass(slots=True)
@@ -27,6 +28,14 @@ class Trace:
     answer: Answer | None = None
     status: int = 0
     detail: str | None = None
+
+    @property
+    def about(self) -> About:
+        """What a refusal says it was about."""
+        if self.asked is None:
+            return About(self.venue)
+        order = self.asked.cancel.order
+        return About(self.venue, self.asked.cancel.account.name, order.value, order.by)
 
     def line(self) -> dict[str, object]:
         """What the log tells of it: identifiers and figures; what is not known is left out."""

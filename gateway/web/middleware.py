@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from gateway.core.access import Caller, by_token
-from gateway.core.outcome import MEANINGS, Outcome
-from gateway.web.codec import PROBLEM, Refused, Spoken, refusal, valid_request_id
+from gateway.core.outcome import Outcome
+from gateway.web.codec import Refused, Spoken, refusal, valid_request_id
 from gateway.web.front import CALLER, FRONT, REQUEST_ID, TRACE, Front, Trace
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
@@ -23,6 +23,7 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         request[TRACE] = Trace()
     outcome, response = await _answer(request, handler, front)
     response.headers["X-Request-ID"] = request_id
+    response.headers["Server"] = "cancel-gateway"
     if trace := request.get(TRACE):
         trace.status = response.status
         front.journal.done(trace, request_id, outcome, front.clock.monotonic() - began)
@@ -38,9 +39,9 @@ async def _answer(request: web.Request, handler: Handler, front: Front) -> tuple
                 trace.caller = caller.name
         response = await handler(request)
     except Refused as refused:
-        if trace := request.get(TRACE):
-            trace.detail = refused.detail
-        return refused.outcome, spoken(refusal(refused.outcome, refused.detail, request_id))
+        trace = request.get(TRACE) or Trace()
+        trace.detail = refused.detail
+        return refused.outcome, spoken(refusal(refused.outcome, refused.detail, request_id, trace.about))
     except web.HTTPException as stopped:
         return Outcome.INVALID_REQUEST, _no_route(stopped, request_id)
     except Exception as bug:  # noqa: BLE001  the one broad except: a caller gets an answer even to a bug
@@ -67,9 +68,7 @@ def spoken(answer: Spoken) -> web.Response:
 
 
 def _no_route(stopped: web.HTTPException, request_id: str) -> web.Response:
-    answer = refusal(Outcome.INVALID_REQUEST, stopped.reason, request_id)
-    body = answer.body.replace(
-        f'"status":{MEANINGS[Outcome.INVALID_REQUEST].status}'.encode(), f'"status":{stopped.status}'.encode(), 1
-    )
-    headers = {name: stopped.headers[name] for name in ("Allow",) if name in stopped.headers}
-    return web.Response(status=stopped.status, body=body, content_type=PROBLEM, headers=headers)
+    response = spoken(refusal(Outcome.INVALID_REQUEST, stopped.reason, request_id, status=stopped.status))
+    if allowed := stopped.headers.get("Allow"):
+        response.headers["Allow"] = allowed
+    return response
