@@ -9,8 +9,7 @@ from enum import StrEnum, unique
 
 from gateway.core.model import Account
 
-
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_NAME = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,64}")
 
 
 def is_name(text: str) -> bool:
