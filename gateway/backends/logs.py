@@ -23,7 +23,7 @@ from gateway.backends.stdout import LineWriter
 OURS = "gateway"
 FRAMES_MOST = 30
 ATOMS = frozenset((str, int, float, bool, type(None)))
-OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
+OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
 INTEGER_MOST = 2**63
 SECRET_WORDS = frozenset(
     ("authorization", "cookie", "jwt", "passphrase", "passwd", "password", "secret", "sig", "signature", "token")

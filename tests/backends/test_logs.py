@@ -82,6 +82,7 @@ def test_done_is_one_json_line_with_time_and_level(lines: Lines) -> None:
         "waited_ms": 0.0,
         "order_id": None,
     }
+    assert b'Z","level"' in lines.raw[0]
     assert lines.raw[0].endswith(b"}\n")
 
 

@@ -107,6 +107,7 @@ def test_each_report_lands_where_it_belongs(metrics: Metrics) -> None:
     metrics.batch(ORDERLY, 7)
     metrics.terminal(ORDERLY, 0.2)
     metrics.resolved(ORDERLY, Outcome.TOO_LATE_FILLED, 3.0)
+    metrics.resolved(ORDERLY, Outcome.UNKNOWN, 9.0)
     metrics.repeat_refused(ORDERLY)
     metrics.credential(ORDERLY, "fetched")
     metrics.redis("claim", 0.0004, None)
@@ -132,6 +133,7 @@ def test_each_report_lands_where_it_belongs(metrics: Metrics) -> None:
             'time_to_terminal_seconds_count{venue="orderly"}': 2,
             'time_to_terminal_seconds_sum{venue="orderly"}': 3.2,
             'unknown_resolved_total{outcome="too_late_filled",venue="orderly"}': 1,
+            'unknown_resolved_total{outcome="unknown",venue="orderly"}': 1,
             'hidden_resends_total{venue="orderly"}': 1,
             'credential_refresh_total{result="fetched",venue="orderly"}': 1,
             'redis_seconds_count{operation="claim"}': 2,
