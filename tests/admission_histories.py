@@ -59,12 +59,12 @@ def demand(draw: st.DrawFn, limit: str, holder: Account) -> Demand:
 
 
 demand_sets = st.lists(
-    st.tuples(st.sampled_from(sorted(KEEP)), st.sampled_from(HOLDERS)), min_size=1, max_size=3, unique=True
+    st.tuples(st.sampled_from(sorted(KEEP)), st.sampled_from(HOLDERS)), min_size=1, max_size=2, unique=True
 ).flatmap(lambda pairs: st.tuples(*(demand(limit, holder) for limit, holder in pairs)))
 reserves = st.builds(Reserve, demand_sets, st.sampled_from((0, 400_000, 3_000_000, 20_000_000)))
-passes = st.builds(Pass, st.integers(0, 1_500_000))
+passes = st.builds(Pass, st.integers(0, 700_000))
 steps_back = st.builds(Jump, st.integers(-5_000_000, -1))
-jumps = st.builds(Jump, st.integers(-5_000_000, 5_000_000))
+jumps = st.builds(Jump, st.integers(-5_000_000, 500_000))
 give_backs = st.just(GiveBack())
 flushes = st.just(Flush())
 
