@@ -1,35 +1,55 @@
 """Late binding: cancels wait here, per venue, account and limit, until a slot matures; then the best of them goes.
 
-A slot is anonymous until it matures. While somebody waits, a line holds one reserved slot ahead, and one more while
-somebody urgent waits (which may come out of the reserve). Whoever is best *then* gets it, so an urgent cancel passes a
-thousand waiting ones, nobody polls, and a caller that left costs no slot.
+A slot is anonymous until it matures (line.py). So an urgent cancel passes a thousand waiting ones, nobody polls, and a
+caller that left costs no slot.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from gateway.core.admission import Demand, Spending
-from gateway.core.fairness import Ticket, WaitingRoom, drain_us
+from gateway.core.admission import Fare, Gated
+from gateway.core.fairness import Ticket
 from gateway.core.model import Account, Lane, VenueId
-from gateway.ports import Clock, Limiter, Slot, TooFar, Unavailable
+from gateway.line import URGENT_LANES, US_PER_S, Boarding, Line, Turn
+from gateway.ports import Clock, Limiter
 
-FOREVER_US = 3_600_000_000
-US_PER_S = 1_000_000
-URGENT_LANES = (Lane.KILL, Lane.URGENT)
-PACE_WEIGHT = 0.1
+
+class Patience:
+    """The caller's end of a wait: whoever is told `leave` is out of the line at once."""
+
+    def __init__(self) -> None:
+        self.left = False
+        self._turn: Turn | None = None
+
+    def leave(self) -> None:
+        """The caller has gone; a request that is on its way already goes on."""
+        self.left = True
+        if self._turn is not None and not self._turn.done():
+            self._turn.set_exception(CallerLeft())
+
+    def wait_for(self, turn: Turn | None) -> None:
+        """Whom to wake."""
+        self._turn = turn
+        if self.left:
+            self.leave()
+
+
+class CallerLeft(Exception):  # noqa: N818  what happened, not an error of ours
+    """Nobody waits for the answer any more, and nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """What a cancel brings to the line, and until when (monotonic seconds) a slot is of use to it."""
+    """What a request brings to the line, and until when (monotonic seconds) a slot is of use to it."""
 
     account: Account
-    spending: Spending
+    fare: Fare
     lane: Lane
     caller: str
     weight: int
     deadline: float
+    patience: Patience = field(default_factory=Patience)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,59 +66,29 @@ class Full:
     detail: str
 
 
-Admission = Slot | OverDeadline | Full
-
-
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The most cancels that may wait in this process, in all and of one caller."""
+    """The most requests that may wait in this process, in all and of one caller."""
 
     waiting: int = 10_000
     per_caller: int = 2_000
 
 
-@dataclass(slots=True, eq=False)
-class Line:
-    """Those who wait for the same tokens, and the slots that are held for them."""
-
-    account: Account
-    spending: Spending
-    room: WaitingRoom[asyncio.Future[Slot]] = field(default_factory=WaitingRoom)
-    held: list[Slot] = field(default_factory=list)
-    holders: dict[bool, asyncio.Task[None]] = field(default_factory=dict)
-    deserted: asyncio.Event = field(default_factory=asyncio.Event)
-    pace_s: float = 0.0
-    last_slot_at: float | None = None
-
-    def wanted(self, *, urgent: bool) -> bool:
-        """Whether a slot of this kind would find a taker."""
-        return any(self.room.count(lane) for lane in URGENT_LANES) if urgent else len(self.room) > 0
-
-    def wait_us(self, ahead: int, now: float) -> int:
-        """How long somebody with so many ahead of him waits, as far as can be known.
-
-        Other replicas take slots too, so the pace that this line has seen counts where it is slower than the limit's.
-        """
-        first_s = max(0.0, min(slot.matures_at for slot in self.held) - now) if self.held else 0.0
-        behind_us = max(drain_us(self.spending.urgent, ahead), int(self.pace_s * ahead * US_PER_S))
-        return int(first_s * US_PER_S) + behind_us
-
-    def note_slot(self, slot: Slot) -> None:
-        """Learn from a slot how far apart they come."""
-        if self.last_slot_at is not None:
-            gap_s = max(0.0, slot.matures_at - self.last_slot_at)
-            self.pace_s = gap_s * PACE_WEIGHT + self.pace_s * (1 - PACE_WEIGHT)
-        self.last_slot_at = slot.matures_at
+Refusal = OverDeadline | Full | Gated
+Admission = Boarding | Refusal
 
 
 class Dispatcher:
-    """The lines of this process."""
+    """The lines of this process. `count_slot` is told what became of each slot."""
 
-    def __init__(self, limiter: Limiter, clock: Clock, bounds: Bounds) -> None:
+    def __init__(
+        self, limiter: Limiter, clock: Clock, bounds: Bounds, count_slot: Callable[[VenueId, str], None]
+    ) -> None:
         self._limiter = limiter
         self._clock = clock
         self._bounds = bounds
-        self._lines: dict[tuple[Demand, ...], Line] = {}
+        self._count_slot = count_slot
+        self._lines: dict[str, Line] = {}
         self._by_caller: dict[str, int] = {}
         self._waiting = 0
 
@@ -107,51 +97,41 @@ class Dispatcher:
         """How many wait in all."""
         return self._waiting
 
-    def must_wait(self, spending: Spending, lane: Lane) -> bool:
+    def must_wait(self, fare: Fare, lane: Lane) -> bool:
         """Whether somebody waits whom a newcomer of this lane must not pass."""
-        line = self._lines.get(spending.urgent)
+        line = self._lines.get(fare.key)
         if line is None:
             return False
         return line.wanted(urgent=True) or (lane not in URGENT_LANES and line.wanted(urgent=False))
 
-    def depth(self, account: Account) -> Mapping[Lane, int]:
-        """How many wait for an account, by lane."""
-        lines = [line for line in self._lines.values() if line.account == account]
-        return {lane: sum(line.room.count(lane) for line in lines) for lane in Lane}
-
     def depths(self, venues: Iterable[VenueId]) -> Mapping[VenueId, Mapping[Lane, int]]:
         """How many wait for each venue, by lane."""
-        counts = {venue: dict.fromkeys(Lane, 0) for venue in venues}
-        for line in self._lines.values():
-            for lane in Lane:
-                counts[line.account.venue][lane] += line.room.count(lane)
-        return counts
+        return {venue: self._count(lambda line, venue=venue: line.account.venue == venue) for venue in venues}
+
+    def depth(self, account: Account) -> Mapping[Lane, int]:
+        """How many wait for an account, by lane."""
+        return self._count(lambda line: line.account == account)
+
+    def _count(self, belongs: Callable[[Line], bool]) -> dict[Lane, int]:
+        lines = [line for line in self._lines.values() if belongs(line)]
+        return {lane: sum(line.room.count(lane) for line in lines) for lane in Lane}
 
     def wait_us(self, seat: Seat) -> int:
         """How long a newcomer would wait behind those who are here; 0 where nobody waits."""
-        line = self._lines.get(seat.spending.urgent)
-        if line is None:
-            return 0
-        return line.wait_us(line.room.ahead_of(seat.lane, seat.caller, seat.weight), self._clock.monotonic())
+        line = self._lines.get(seat.fare.key)
+        return 0 if line is None else line.wait_us(line.room.ahead_of(seat.lane, seat.caller, seat.weight))
 
     async def admit(self, seat: Seat) -> Admission:
-        """Wait for a slot, or be told at once that none comes in time."""
+        """Wait for a slot, or be told at once that none comes in time; raises CallerLeft, and Unavailable."""
         if full := self._full(seat):
             return full
-        now = self._clock.monotonic()
-        if now + (wait_us := self.wait_us(seat)) / US_PER_S > seat.deadline:
+        if self._clock.monotonic() + (wait_us := self.wait_us(seat)) / US_PER_S > seat.deadline:
             return OverDeadline(wait_us)
-        line = self._lines.get(seat.spending.urgent)
-        if line is None:
-            line = self._lines[seat.spending.urgent] = Line(seat.account, seat.spending)
-        return await self._wait(line, seat)
+        return await self._wait(self._lines.get(seat.fare.key) or self._open(seat), seat)
 
     async def aclose(self) -> None:
-        """Stop holding slots; those who still wait are cancelled with their requests."""
-        holders = [holder for line in self._lines.values() for holder in line.holders.values()]
-        for holder in holders:
-            holder.cancel()
-        await asyncio.gather(*holders, return_exceptions=True)
+        """Stop holding slots."""
+        await asyncio.gather(*(line.aclose() for line in tuple(self._lines.values())))
 
     def _full(self, seat: Seat) -> Full | None:
         if self._waiting >= self._bounds.waiting:
@@ -160,92 +140,45 @@ class Dispatcher:
             return Full(f"{self._bounds.per_caller} cancels of this caller wait already")
         return None
 
+    def _open(self, seat: Seat) -> Line:
+        venue = seat.account.venue
+        line = self._lines[seat.fare.key] = Line(
+            seat.account,
+            seat.fare,
+            self._limiter,
+            self._clock,
+            closed=lambda line: self._lines.pop(line.fare.key, None) and None,
+            count_slot=lambda result: self._count_slot(venue, result),
+        )
+        return line
+
     async def _wait(self, line: Line, seat: Seat) -> Admission:
-        turn: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        turn: Turn = loop.create_future()
         ticket = Ticket(turn, seat.lane, seat.caller, seat.weight, seat.deadline)
-        self._join(line, ticket)
-        timer = asyncio.get_running_loop().call_later(max(0.0, seat.deadline - self._clock.monotonic()), _expire, turn)
+        line.join(ticket)
+        self._bump(seat.caller, 1)
+        timer = loop.call_later(max(0.0, seat.deadline - self._clock.monotonic()), _expire, turn)
+        seat.patience.wait_for(turn)
         try:
             return await turn
         except TimeoutError:
-            return OverDeadline(line.wait_us(0, self._clock.monotonic()))
+            return OverDeadline(line.wait_us(0))
         finally:
+            seat.patience.wait_for(None)
             timer.cancel()
-            self._leave(line, ticket)
+            line.leave(ticket)
+            self._bump(seat.caller, -1)
 
-    def _join(self, line: Line, ticket: Ticket[asyncio.Future[Slot]]) -> None:
-        line.room.join(ticket)
-        line.deserted.clear()
-        self._waiting += 1
-        self._by_caller[ticket.caller] = self._by_caller.get(ticket.caller, 0) + 1
-        for urgent in (False, True):
-            if urgent not in line.holders and line.wanted(urgent=urgent):
-                line.holders[urgent] = asyncio.create_task(self._hold(line, urgent=urgent))
-
-    def _leave(self, line: Line, ticket: Ticket[asyncio.Future[Slot]]) -> None:
-        line.room.leave(ticket)
-        self._waiting -= 1
-        left = self._by_caller[ticket.caller] - 1
+    def _bump(self, caller: str, change: int) -> None:
+        self._waiting += change
+        left = self._by_caller.get(caller, 0) + change
         if left:
-            self._by_caller[ticket.caller] = left
+            self._by_caller[caller] = left
         else:
-            del self._by_caller[ticket.caller]
-        if not line.room:
-            line.deserted.set()
-
-    async def _hold(self, line: Line, *, urgent: bool) -> None:
-        """Reserve, wait until the slot matures, hand it over; as long as somebody wants one."""
-        try:
-            while line.wanted(urgent=urgent):
-                await self._hold_one(line, line.spending.urgent if urgent else line.spending.normal)
-        except Unavailable as lost:
-            for ticket in line.room.take_many(len(line.room)):
-                _fail(ticket.item, lost)
-        finally:
-            del line.holders[urgent]
-            if not line.holders and not line.room:
-                self._lines.pop(line.spending.urgent, None)
-
-    async def _hold_one(self, line: Line, demands: tuple[Demand, ...]) -> None:
-        slot = await self._limiter.reserve(demands, FOREVER_US)
-        if isinstance(slot, TooFar):
-            await asyncio.sleep(slot.wait_us / US_PER_S)
-            return
-        line.note_slot(slot)
-        line.held.append(slot)
-        try:
-            await self._until_mature(line, slot)
-        finally:
-            line.held.remove(slot)
-        if not _hand_over(line, slot):
-            await self._limiter.give_back(slot)
-
-    async def _until_mature(self, line: Line, slot: Slot) -> None:
-        """Sleep until the slot may be used, or until nobody is left to use it."""
-        left_s = slot.matures_at - self._clock.monotonic()
-        if left_s <= 0:
-            return
-        try:
-            async with asyncio.timeout(left_s):
-                await line.deserted.wait()
-        except TimeoutError:
-            return
+            del self._by_caller[caller]
 
 
-def _hand_over(line: Line, slot: Slot) -> bool:
-    """Give a mature slot to the best who waits; False where nobody does."""
-    while (ticket := line.room.take()) is not None:
-        if not ticket.item.done():
-            ticket.item.set_result(slot)
-            return True
-    return False
-
-
-def _expire(turn: asyncio.Future[Slot]) -> None:
+def _expire(turn: Turn) -> None:
     if not turn.done():
         turn.set_exception(TimeoutError())
-
-
-def _fail(turn: asyncio.Future[Slot], lost: Unavailable) -> None:
-    if not turn.done():
-        turn.set_exception(lost)

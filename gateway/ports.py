@@ -1,13 +1,13 @@
 """What the pipeline needs from the world, as Protocols. `backends/` answers them; tests bring their own."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.core.admission import Demand
+from gateway.core.admission import Demand, Gated, Slot
 from gateway.core.idempotency import Claim, Claimed, Record, RecordId, Settlement
 from gateway.core.model import Account, Lane, VenueId
-from gateway.core.outcome import Outcome
+from gateway.core.outcome import Outcome, Throttled
 from gateway.core.wire import SendResult, WireRequest
 from gateway.venues.base import Signer
 
@@ -34,15 +34,6 @@ class Clock(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """The right to send once, from `matures_at` (monotonic seconds) on."""
-
-    matures_at: float
-    granted_us: int
-    demands: tuple[Demand, ...] = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class TooFar:
     """No slot within the patience that was given; nothing was taken."""
 
@@ -62,12 +53,17 @@ class Outlook:
 class Limiter(Protocol):
     """Slots under all linked limits at once, over all replicas."""
 
-    async def reserve(self, demands: tuple[Demand, ...], patience_us: int) -> Slot | TooFar:
-        """Take the next slot, which may lie ahead; or learn how far it is. All limits or none."""
+    async def reserve(
+        self, demands: tuple[Demand, ...], patience_us: int, most: int = 1
+    ) -> tuple[Slot, ...] | TooFar | Gated:
+        """Take the slots that are free now, so many at most; where none is, the next one, which lies ahead.
+
+        All linked limits or none. TooFar: it lies beyond the patience, and nothing was taken.
+        """
         ...
 
     async def give_back(self, slot: Slot) -> bool:
-        """Return a slot that nobody used; False where it is too late for that, and the slot is wasted."""
+        """Return a slot that nobody used; False where later ones build on it already, so that it is wasted."""
         ...
 
     async def outlook(self, demands: tuple[Demand, ...]) -> Sequence[Outlook]:
@@ -76,6 +72,22 @@ class Limiter(Protocol):
 
     async def arm(self, demands: tuple[Demand, ...]) -> None:
         """Make sure that the epoch marker is there, so that the first cancel does not pay the hold."""
+        ...
+
+
+class Gates(Protocol):
+    """What a venue's refusals close, on every replica at once."""
+
+    async def close(self, account: Account, refusal: Throttled) -> int:
+        """Shut the scope that the venue named; how many ms from now it may be tried again."""
+        ...
+
+    async def reopen(self, account: Account) -> None:
+        """A probe was let in: every gate that this account stands behind is open again."""
+        ...
+
+    async def standing(self, account: Account) -> Sequence[Gated]:
+        """The gates that are closed for this account now."""
         ...
 
 
@@ -95,7 +107,7 @@ class Continuity(Protocol):
 class Records(Protocol):
     """What was asked, how far it came, and what came of it."""
 
-    async def claim(self, claim: Claim, demands: tuple[Demand, ...], patience_us: int) -> Claimed:
+    async def claim(self, claim: Claim, demands: tuple[Demand, ...], patience_us: int) -> Claimed | Gated:
         """Write the wish down unless it is known; where `demands` has a slot at once, take it and mark it sent.
 
         With empty `demands` nothing is admitted: the caller queues. One round trip.

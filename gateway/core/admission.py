@@ -53,6 +53,7 @@ class Demand:
     window_us: int
     weight: int
     keep: int
+    guard_us: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.weight <= self.tokens <= self.keep:
@@ -65,6 +66,39 @@ class Spending:
 
     normal: tuple[Demand, ...]
     urgent: tuple[Demand, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fare:
+    """What one kind of request costs alone and in a batch, and when a batch is the better way.
+
+    `key` names the line that such requests wait in. A batch is considered from `batch_from` waiting requests on.
+    """
+
+    key: str
+    single: Spending
+    batch: Spending | None = None
+    batch_most: int = 1
+    batch_from: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The right to send once, from `matures_at` (monotonic seconds) on. A `probe` tries whether a gate may open."""
+
+    matures_at: float
+    granted_us: int
+    demands: tuple[Demand, ...] = field(repr=False)
+    probe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gated:
+    """A venue has shut us out; nothing was taken. `wait_us` is how long it will be at the least."""
+
+    scope: Scope
+    banned: bool
+    wait_us: int
 
 
 @dataclass(frozen=True, slots=True)

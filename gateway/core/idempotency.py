@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
 
+from gateway.core.admission import Slot
 from gateway.core.model import Account, By, Cancel, OrderRef, VenueId
 from gateway.core.outcome import MEANINGS, Outcome
 
@@ -128,10 +129,10 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """Ours to work on. `sent`: the slot was free, and the record already says so; else it waits, about `wait_us`."""
+    """Ours to work on. With a slot the record already says `sent`; without one it waits, about `wait_us`."""
 
     fence: int
-    sent: bool
+    slot: Slot | None = None
     wait_us: int = 0
 
 

@@ -119,7 +119,7 @@ class Venue(Protocol):
         ...
 
     def charges(self, op: Op, by: By) -> tuple[Charge, ...]:
-        """Which limits a request spends from, and how much of each."""
+        """Which limits a request spends from, and how much of each; none where there is no such request."""
         ...
 
     def unlock(self, fields: Mapping[str, str], site: Site) -> Signer | Login:

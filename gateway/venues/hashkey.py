@@ -178,9 +178,8 @@ class Hashkey:
         return kind if isinstance(kind, RefFault) else OrderRef(kind, ref)
 
     def charges(self, op: Op, by: By) -> tuple[Charge, ...]:
-        """The endpoint's weight, from the limit of its group; either kind of id costs the same."""
-        del by
-        return (CHARGES[op],)
+        """The endpoint's weight, from the limit of its group. Batches take order ids only: none for client ids."""
+        return () if op is Op.BATCH and by is By.CLIENT_ID else (CHARGES[op],)
 
     def unlock(self, fields: Mapping[str, str], site: Site) -> HashkeySigner:
         """Check both fields and key the HMAC once."""
