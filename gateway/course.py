@@ -1,14 +1,15 @@
 """One cancel on its way through the pipeline: what is known of it so far. A value that grows; no I/O."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from gateway.core.admission import Demand, Spending
+from gateway.core.admission import Demand, Fare
 from gateway.core.answer import Answer, Asked
 from gateway.core.idempotency import Claim, RecordId, record_id
 from gateway.core.model import Account, Op, OrderRef
 from gateway.core.outcome import Settled
 from gateway.desk import Desk
-from gateway.dispatch import URGENT_LANES, Seat
+from gateway.dispatch import Patience, Seat
+from gateway.line import URGENT_LANES, Boarding
 from gateway.ports import Unlocked
 
 LEASE_MARGIN_MS = 1000
@@ -17,18 +18,20 @@ MS_PER_S = 1000
 
 @dataclass(slots=True)
 class Course:
-    """Who asked for what, with which credential, how far it came, and how long each step took."""
+    """Who asked for what, with which credential, and how far it came."""
 
     asked: Asked
     desk: Desk
     unlocked: Unlocked
+    patience: Patience
     record: RecordId | None = None
     fence: int = 0
+    boarding: Boarding | None = None
     attempts: int = 0
+    batch: int = 0
     waited_s: float = 0.0
     venue_s: float | None = None
     degraded: bool = False
-    laps: list[tuple[str, float]] = field(default_factory=list)
 
     @property
     def account(self) -> Account:
@@ -41,20 +44,21 @@ class Course:
         return self.asked.cancel.order
 
     @property
-    def spending(self) -> Spending:
+    def fare(self) -> Fare:
         """What the cancel costs."""
-        return self.desk.spending(self.account, Op.CANCEL, self.order.by)
+        return self.desk.fare(self.account, Op.CANCEL, self.order.by)
 
     @property
     def demands(self) -> tuple[Demand, ...]:
-        """What it costs as its own lane sees the limits."""
-        return self.spending.urgent if self.asked.lane in URGENT_LANES else self.spending.normal
+        """What it costs alone, as its own lane sees the limits."""
+        single = self.fare.single
+        return single.urgent if self.asked.lane in URGENT_LANES else single.normal
 
     @property
     def seat(self) -> Seat:
         """Its place in the line."""
         asked = self.asked
-        return Seat(self.account, self.spending, asked.lane, asked.caller, asked.weight, asked.deadline)
+        return Seat(self.account, self.fare, asked.lane, asked.caller, asked.weight, asked.deadline, self.patience)
 
     def left_s(self, now: float) -> float:
         """Seconds until the answer is of no use; never negative."""
@@ -80,7 +84,7 @@ class Course:
             detail,
             record=self.record,
             attempts=self.attempts,
-            batch=1 if self.attempts else 0,
+            batch=self.batch,
             waited_ms=self.waited_s * MS_PER_S,
             venue_ms=None if self.venue_s is None else self.venue_s * MS_PER_S,
             retry_after_ms=retry_after_ms,

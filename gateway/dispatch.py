@@ -106,14 +106,17 @@ class Dispatcher:
 
     def depths(self, venues: Iterable[VenueId]) -> Mapping[VenueId, Mapping[Lane, int]]:
         """How many wait for each venue, by lane."""
-        return {venue: self._count(lambda line, venue=venue: line.account.venue == venue) for venue in venues}
+        return {
+            venue: self._count([line for line in self._lines.values() if line.account.venue == venue])
+            for venue in venues
+        }
 
     def depth(self, account: Account) -> Mapping[Lane, int]:
         """How many wait for an account, by lane."""
-        return self._count(lambda line: line.account == account)
+        return self._count([line for line in self._lines.values() if line.account == account])
 
-    def _count(self, belongs: Callable[[Line], bool]) -> dict[Lane, int]:
-        lines = [line for line in self._lines.values() if belongs(line)]
+    @staticmethod
+    def _count(lines: list[Line]) -> dict[Lane, int]:
         return {lane: sum(line.room.count(lane) for line in lines) for lane in Lane}
 
     def wait_us(self, seat: Seat) -> int:
@@ -147,10 +150,13 @@ class Dispatcher:
             seat.fare,
             self._limiter,
             self._clock,
-            closed=lambda line: self._lines.pop(line.fare.key, None) and None,
+            closed=self._close,
             count_slot=lambda result: self._count_slot(venue, result),
         )
         return line
+
+    def _close(self, line: Line) -> None:
+        self._lines.pop(line.fare.key, None)
 
     async def _wait(self, line: Line, seat: Seat) -> Admission:
         loop = asyncio.get_running_loop()

@@ -21,6 +21,7 @@ URGENT_LANES = (Lane.KILL, Lane.URGENT)
 PACE_WEIGHT = 0.1
 # A storm's first cancels must not use up the batch slots half empty. Only those who queue anyway wait so long.
 FILL_S = 0.01
+BURST_MOST = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,31 +115,33 @@ class Line:
             self._crowded.clear()
             await _first_of(self._crowded, FILL_S)
         spending = self._spending(batched=batched)
-        slot = await self.limiter.reserve(spending.urgent if urgent else spending.normal, FOREVER_US)
-        match slot:
-            case Slot():
-                await self._hold(slot, batched=batched)
+        each = self.fare.batch_most if batched else 1
+        most = min(BURST_MOST, -(-len(self.room) // each))
+        taken = await self.limiter.reserve(spending.urgent if urgent else spending.normal, FOREVER_US, max(1, most))
+        match taken:
             case TooFar(wait_us=wait_us):
                 await asyncio.sleep(wait_us / US_PER_S)
             case Gated():
-                self._tell_all(slot)
+                self._tell_all(taken)
+            case _:
+                await self._hold(taken, each, batched=batched)
 
-    async def _hold(self, slot: Slot, *, batched: bool) -> None:
-        self._note(slot)
-        self._held.append(slot)
-        try:
+    async def _hold(self, slots: tuple[Slot, ...], each: int, *, batched: bool) -> None:
+        self._held.extend(slots)
+        for slot in slots:
+            self._note(slot)
             await _first_of(self._deserted, slot.matures_at - self.clock.monotonic())
-        finally:
             self._held.remove(slot)
-        turns = [
-            turn for ticket in self.room.take_many(self.fare.batch_most if batched else 1) if _open(turn := ticket.item)
-        ]
+            await self._hand_over(slot, each, batched=batched)
+
+    async def _hand_over(self, slot: Slot, each: int, *, batched: bool) -> None:
+        turns = [ticket.item for ticket in self.room.take_many(each) if not ticket.item.done()]
         if not turns:
             self.count_slot("returned" if await self.limiter.give_back(slot) else "wasted")
             return
-        party = Party(len(turns)) if batched else None
+        boarding = Boarding(slot, Party(len(turns)) if batched else None)
         for turn in turns:
-            turn.set_result(Boarding(slot, party))
+            turn.set_result(boarding)
         self.count_slot("used")
 
     def _note(self, slot: Slot) -> None:
@@ -150,16 +153,12 @@ class Line:
 
     def _tell_all(self, news: Gated | Unavailable) -> None:
         for ticket in self.room.take_many(len(self.room)):
-            if not _open(ticket.item):
+            if ticket.item.done():
                 continue
             if isinstance(news, Gated):
                 ticket.item.set_result(news)
             else:
                 ticket.item.set_exception(news)
-
-
-def _open(turn: Turn) -> bool:
-    return not turn.done()
 
 
 async def _first_of(event: asyncio.Event, seconds: float) -> None:

@@ -1,14 +1,15 @@
 """Those who share one batch request: each boards once its record says `sent`, and each gets its own verdict."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 
+from gateway.core.admission import Gated, Missed
 from gateway.core.model import OrderRef
 from gateway.core.outcome import Verdict
 from gateway.core.wire import NotSent
 
-Told = Verdict | NotSent
-Send = Callable[[tuple[OrderRef, ...]], Awaitable[tuple[Told, ...]]]
+Told = Verdict | NotSent | Gated | Missed
+Send = Callable[[tuple[OrderRef, ...]], Coroutine[object, object, tuple[Told, ...]]]
 
 
 class Party:

@@ -8,16 +8,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from gateway.core.admission import Gated, Missed
 from gateway.core.answer import Answer, Asked
 from gateway.core.idempotency import SETTLED_AS, Claimed, Fresh, Known, Late, Mismatch, Settlement
 from gateway.core.model import VenueId, Wait
-from gateway.core.outcome import AuthRefused, Outcome, ReadBack, Settled, Throttled, Unclear, Verdict, conclude
-from gateway.core.wire import NotSent, Reply, SendResult, Unconfirmed
+from gateway.core.outcome import AuthRefused, Outcome, ReadBack, Settled, Throttled, Unclear, conclude
+from gateway.core.wire import NotSent
 from gateway.course import Course
 from gateway.desk import Desk
-from gateway.dispatch import Dispatcher, Full, OverDeadline
+from gateway.dispatch import CallerLeft, Dispatcher, Full, OverDeadline, Patience, Refusal
+from gateway.errand import Errands
 from gateway.follow import Follower
-from gateway.ports import Clock, Continuity, Credentials, Meter, NoSigner, Records, Sender, Slot, Unavailable
+from gateway.line import Boarding
+from gateway.party import Told
+from gateway.ports import Clock, Continuity, Credentials, Meter, NoSigner, Records, Unavailable
 from gateway.reader import Look, Reader
 
 US_PER_S = 1_000_000
@@ -35,7 +39,7 @@ class Pipeline:
     credentials: Credentials
     records: Records
     dispatcher: Dispatcher
-    sender: Sender
+    errands: Errands
     reader: Reader
     follower: Follower
     continuity: Continuity
@@ -44,19 +48,19 @@ class Pipeline:
     encode: Callable[[Asked, Answer], bytes]
     _behind: set[asyncio.Task[Answer]] = field(default_factory=set)
 
-    async def cancel(self, asked: Asked) -> Answer:
+    async def cancel(self, asked: Asked, patience: Patience) -> Answer:
         """Unlock, claim, admit; then sign, send, interpret and settle."""
         began = self.clock.monotonic()
         unlocked = await self.credentials.unlock(asked.cancel.account)
         if isinstance(unlocked, NoSigner):
             return Answer(unlocked.outcome, detail=unlocked.detail)
-        course = Course(asked, self.desks[asked.cancel.account.venue], unlocked)
+        course = Course(asked, self.desks[asked.cancel.account.venue], unlocked, patience)
         self._lap(course, "unlock", began)
         claimed = await self._claim(course)
         if not isinstance(claimed, Fresh):
             return await self._not_fresh(course, claimed)
         admitted = await self._admit(course, claimed)
-        if isinstance(admitted, OverDeadline | Full):
+        if not isinstance(admitted, Boarding):
             return await self._turn_away(course, admitted)
         return await self._within_deadline(course)
 
@@ -71,13 +75,13 @@ class Pipeline:
         self.meter.phase(course.account.venue, verb, now - began)
         return now
 
-    async def _claim(self, course: Course) -> Claimed:
+    async def _claim(self, course: Course) -> Claimed | Gated:
         """Write the wish down; where nobody waits, the same round trip takes the slot and writes `sent`."""
         if self.continuity.degraded:
             return self._unrecorded(course)
         began = self.clock.monotonic()
         claim = course.new_claim(self.clock.now_ms(), began, self.noise(10))
-        at_once = () if self.dispatcher.must_wait(course.spending, course.asked.lane) else course.demands
+        at_once = () if self.dispatcher.must_wait(course.fare, course.asked.lane) else course.demands
         try:
             claimed = await self.records.claim(claim, at_once, int(course.left_s(began) * US_PER_S))
         except Unavailable as lost:
@@ -92,14 +96,16 @@ class Pipeline:
     def _unrecorded(self, course: Course) -> Fresh:
         """Without the store a cancel goes on all the same: a double one is harmless, a missing one is not."""
         course.degraded = True
-        return Fresh(fence=0, sent=False)
+        return Fresh(fence=0)
 
-    async def _not_fresh(self, course: Course, claimed: Late | Known | Mismatch) -> Answer:
+    async def _not_fresh(self, course: Course, claimed: Late | Known | Mismatch | Gated) -> Answer:
         match claimed:
             case Late(wait_us=wait_us):
                 return course.answer(Settled(Outcome.OVER_DEADLINE), retry_after_ms=_ms_up(wait_us))
             case Mismatch():
                 return course.answer(Settled(Outcome.KEY_REUSED))
+            case Gated():
+                return course.answer(Settled(_shut(claimed)), retry_after_ms=_ms_up(claimed.wait_us))
             case Known(record=record):
                 seen = await self.follower.follow(record, course.asked.deadline)
                 course.record = record.id
@@ -109,18 +115,29 @@ class Pipeline:
             case _:
                 assert_never(claimed)
 
-    async def _admit(self, course: Course, claimed: Fresh) -> Slot | Fresh | OverDeadline | Full:
+    async def _admit(self, course: Course, claimed: Fresh) -> Boarding | Refusal:
         """The slot that came with the claim, or the next one in line."""
-        if claimed.sent:
+        if claimed.slot is not None:
             self.meter.slot(course.account.venue, "used")
-            return claimed
+            course.boarding = Boarding(claimed.slot)
+            return course.boarding
         began = self.clock.monotonic()
         admitted = await self._next_slot(course)
         waited_s = self._lap(course, "admit", began) - began
         course.waited_s += waited_s
         self.meter.waited(course.account.venue, course.asked.lane, waited_s)
-        if isinstance(admitted, Slot) and not await self._mark_sent(course):
+        if isinstance(admitted, Boarding) and not await self._mark_sent(course):
+            self.errands.stay_away(course)
             return OverDeadline(0)
+        return admitted
+
+    async def _next_slot(self, course: Course) -> Boarding | Refusal:
+        try:
+            admitted = await self.dispatcher.admit(course.seat)
+        except CallerLeft:
+            return OverDeadline(0)
+        if isinstance(admitted, Boarding):
+            course.boarding = admitted
         return admitted
 
     async def _mark_sent(self, course: Course) -> bool:
@@ -134,19 +151,15 @@ class Pipeline:
             course.degraded = True
             return True
 
-    async def _next_slot(self, course: Course) -> Slot | OverDeadline | Full:
-        admitted = await self.dispatcher.admit(course.seat)
-        if isinstance(admitted, Slot):
-            self.meter.slot(course.account.venue, "used")
-        return admitted
-
-    async def _turn_away(self, course: Course, refused: OverDeadline | Full) -> Answer:
+    async def _turn_away(self, course: Course, refused: Refusal) -> Answer:
         match refused:
             case OverDeadline(wait_us=wait_us):
                 return await self._settle(course, Settled(Outcome.OVER_DEADLINE), retry_after_ms=_ms_up(wait_us))
+            case Gated(wait_us=wait_us):
+                return await self._settle(course, Settled(_shut(refused)), retry_after_ms=_ms_up(wait_us))
             case Full(detail=detail):
                 overloaded = Settled(Outcome.OVERLOADED)
-                return await self._settle(course, overloaded, detail=detail, retry_after_ms=TRY_AGAIN_MS)
+                return await self._settle(course, overloaded, detail, TRY_AGAIN_MS)
             case _:
                 assert_never(refused)
 
@@ -164,62 +177,28 @@ class Pipeline:
         return course.answer(Settled(Outcome.UNKNOWN), detail="the deadline came before the venue's answer")
 
     async def _send_and_settle(self, course: Course) -> Answer:
-        verdict: Verdict | NotSent | NoSigner = await self._attempt(course)
-        if isinstance(verdict, AuthRefused):
-            verdict = await self._attempt_renewed(course, verdict)
-        match verdict:
+        told: Told | NoSigner = await self.errands.cancel(course)
+        if isinstance(told, AuthRefused):
+            told = await self._once_renewed(course, told)
+        match told:
             case Settled() | ReadBack():
-                return await self._settle(course, await self._conclude(course, verdict))
-            case Unclear(reason=reason, facts=facts):
-                return await self._settle(course, Settled(Outcome.UNKNOWN, facts), detail=reason)
-            case Throttled(banned=banned, retry_after_ms=stated_ms, facts=facts):
-                limited = Settled(Outcome.VENUE_BANNED if banned else Outcome.VENUE_LIMITED, facts)
-                return await self._settle(course, limited, retry_after_ms=stated_ms or TRY_AGAIN_MS)
-            case AuthRefused(facts=facts):
-                return await self._settle(course, Settled(Outcome.VENUE_AUTH, facts))
-            case NotSent(reason=reason):
-                unreached = Settled(Outcome.VENUE_UNAVAILABLE)
-                return await self._settle(course, unreached, detail=reason, retry_after_ms=TRY_AGAIN_MS)
-            case NoSigner(outcome=outcome, detail=detail):
-                return await self._settle(course, Settled(outcome), detail=detail)
+                return await self._settle(course, await self._conclude(course, told))
+            case Missed():
+                return await self._turn_away(course, OverDeadline(0))
+            case Gated():
+                return await self._turn_away(course, told)
             case _:
-                assert_never(verdict)
+                return await self._settle(course, *_plainly(told))
 
-    async def _attempt(self, course: Course) -> Verdict | NotSent:
-        """Sign, send and interpret, once; the slot is paid."""
-        began = self.clock.monotonic()
-        request = course.unlocked.signer.cancel(course.order, self.clock.now_ms())
-        course.attempts += 1
-        signed = self._lap(course, "sign", began)
-        self.meter.sent(course.demands, signed)
-        self.meter.batch(course.account.venue, 1)
-        result = await self.sender.send(course.account.venue, request, course.desk.timeout_ms)
-        answered = self._lap(course, "send", signed)
-        course.venue_s = answered - signed
-        verdict = self._interpret(course, result)
-        self._lap(course, "interpret", answered)
-        return verdict
-
-    def _interpret(self, course: Course, result: SendResult) -> Verdict | NotSent:
-        match result:
-            case Reply():
-                return course.desk.venue.interpret(result, course.order)
-            case Unconfirmed(reason=reason):
-                return Unclear(reason)
-            case NotSent():
-                return result
-            case _:
-                assert_never(result)
-
-    async def _attempt_renewed(self, course: Course, refused: AuthRefused) -> Verdict | NotSent | NoSigner:
+    async def _once_renewed(self, course: Course, refused: AuthRefused) -> Told | NoSigner:
         """Once more with a newer credential. The venue counted the first try, so this one pays a slot of its own."""
         renewed = await self.credentials.renew(course.account, course.unlocked)
         if isinstance(renewed, NoSigner):
             return refused if renewed.outcome is Outcome.VENUE_AUTH and refused.facts.venue_message else renewed
         course.unlocked = renewed
-        if not isinstance(await self._next_slot(course), Slot):
+        if not isinstance(await self._next_slot(course), Boarding):
             return refused
-        return await self._attempt(course)
+        return await self.errands.cancel(course)
 
     async def _conclude(self, course: Course, verdict: Settled | ReadBack) -> Settled:
         """Read the order where the reply alone cannot tell, or where the caller waits for the end."""
@@ -232,7 +211,7 @@ class Pipeline:
         return verdict
 
     async def _settle(
-        self, course: Course, settled: Settled, *, detail: str | None = None, retry_after_ms: int | None = None
+        self, course: Course, settled: Settled, detail: str | None = None, retry_after_ms: int | None = None
     ) -> Answer:
         """Write what came of it, and make the answer."""
         began = self.clock.monotonic()
@@ -250,6 +229,30 @@ class Pipeline:
         self.follower.done(course.record)
         self._lap(course, "settle", began)
         return answer
+
+
+def _plainly(
+    told: Unclear | Throttled | AuthRefused | NotSent | NoSigner,
+) -> tuple[Settled, str | None, int | None]:
+    """What needs no further look: the outcome, its detail, and when to try again."""
+    match told:
+        case Unclear(reason=reason, facts=facts):
+            return Settled(Outcome.UNKNOWN, facts), reason, None
+        case Throttled(banned=banned, retry_after_ms=stated_ms, facts=facts):
+            limited = Settled(Outcome.VENUE_BANNED if banned else Outcome.VENUE_LIMITED, facts)
+            return limited, None, stated_ms or TRY_AGAIN_MS
+        case AuthRefused(facts=facts):
+            return Settled(Outcome.VENUE_AUTH, facts), None, None
+        case NotSent(reason=reason):
+            return Settled(Outcome.VENUE_UNAVAILABLE), reason, TRY_AGAIN_MS
+        case NoSigner(outcome=outcome, detail=detail):
+            return Settled(outcome), detail, None
+        case _:
+            assert_never(told)
+
+
+def _shut(gate: Gated) -> Outcome:
+    return Outcome.VENUE_BANNED if gate.banned else Outcome.VENUE_LIMITED
 
 
 def _ms_up(microseconds: int) -> int:

@@ -7,7 +7,8 @@ from gateway.core.answer import Answer, Asked, Planned
 from gateway.core.model import Op, VenueId
 from gateway.core.outcome import Outcome
 from gateway.desk import Desk
-from gateway.dispatch import URGENT_LANES, Dispatcher, Seat
+from gateway.dispatch import Dispatcher, Seat
+from gateway.line import URGENT_LANES
 from gateway.ports import Clock, Credentials, Limiter, NoSigner
 
 
@@ -28,10 +29,9 @@ class Planner:
         if isinstance(unlocked, NoSigner):
             return Answer(unlocked.outcome, detail=unlocked.detail)
         request = unlocked.signer.cancel(order, self.clock.now_ms())
-        spending = self.desks[account.venue].spending(account, Op.CANCEL, order.by)
-        demands = spending.urgent if asked.lane in URGENT_LANES else spending.normal
-        outlooks = await self.limiter.outlook(demands)
-        seat = Seat(account, spending, asked.lane, asked.caller, asked.weight, asked.deadline)
+        fare = self.desks[account.venue].fare(account, Op.CANCEL, order.by)
+        outlooks = await self.limiter.outlook(fare.single.urgent if asked.lane in URGENT_LANES else fare.single.normal)
+        seat = Seat(account, fare, asked.lane, asked.caller, asked.weight, asked.deadline)
         wait_us = max(self.dispatcher.wait_us(seat), *(outlook.wait_us for outlook in outlooks))
         late = self.clock.monotonic() + wait_us / 1_000_000 > asked.deadline
         return Planned(

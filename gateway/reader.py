@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from gateway.core.model import Account, Lane, Op, OrderRef
-from gateway.core.outcome import Outcome, ReadBack, Settled, Sighting, Unclear, conclude
-from gateway.core.wire import NotSent, Reply, SendResult, Unconfirmed
+from gateway.core.outcome import Outcome, ReadBack, Settled, Sighting, Throttled, Unclear, conclude
+from gateway.core.wire import NotSent, Reply, SendResult, Unconfirmed, WireRequest
+from gateway.courier import Carried, Courier, Parcel
 from gateway.desk import Desk
 from gateway.dispatch import Dispatcher, Seat
-from gateway.ports import Clock, Meter, Sender, Slot, Unavailable
+from gateway.line import Boarding
+from gateway.ports import Clock, Unavailable
 from gateway.venues.base import Signer
 
 PAUSE_FIRST_S, PAUSE_MOST_S = 0.05, 1.0
@@ -28,6 +30,12 @@ class Look:
     caller: str
     deadline: float
 
+    def request(self, at_ms: int) -> WireRequest:
+        """The signed read; `readable` was asked before."""
+        request = self.signer.read(self.order, at_ms)
+        assert request is not None  # noqa: S101  whether there is one does not depend on the time
+        return request
+
 
 @dataclass(frozen=True, slots=True)
 class Reader:
@@ -35,36 +43,27 @@ class Reader:
 
     clock: Clock
     dispatcher: Dispatcher
-    sender: Sender
-    meter: Meter
+    courier: Courier
 
     async def read(self, look: Look) -> Sighting:
         """What the venue shows of the order now; unclear where it cannot be asked in time."""
         if look.signer.read(look.order, self.clock.now_ms()) is None:
             return NO_READ
-        spending = look.desk.spending(look.account, Op.READ, look.order.by)
-        seat = Seat(look.account, spending, Lane.RECONCILE, look.caller, 1, look.deadline)
+        fare = look.desk.fare(look.account, Op.READ, look.order.by)
         try:
-            admitted = await self.dispatcher.admit(seat)
+            admitted = await self.dispatcher.admit(
+                Seat(look.account, fare, Lane.RECONCILE, look.caller, 1, look.deadline)
+            )
         except Unavailable as lost:
             return Unclear(str(lost))
-        if not isinstance(admitted, Slot):
+        if not isinstance(admitted, Boarding):
             return NO_SLOT
-        # Signed only now: the wait may have outlived the venue's clock window.
-        request = look.signer.read(look.order, self.clock.now_ms())
-        if request is None:
-            return NO_READ
-        self.meter.sent(spending.normal, self.clock.monotonic())
-        return self._seen(look, await self.sender.send(look.desk.venue.id, request, look.desk.timeout_ms))
-
-    def _seen(self, look: Look, result: SendResult) -> Sighting:
-        match result:
-            case Reply():
-                return look.desk.venue.interpret_read(result, look.order)
-            case NotSent(reason=reason) | Unconfirmed(reason=reason):
-                return Unclear(reason)
-            case _:
-                assert_never(result)
+        carried = await self.courier.carry(Parcel(look.account, look.desk, admitted.slot, 1, look.request))
+        if not isinstance(carried, Carried):
+            return NO_SLOT
+        sighting = _seen(look, carried.result)
+        refusal = sighting if isinstance(sighting, Throttled) else None
+        return await self.courier.heed(look.account, carried.slot, refusal) or sighting
 
     async def until_final(self, look: Look, asked: ReadBack) -> Settled:
         """Look again until the order is provably gone, or the deadline comes; `accepted` then stays accepted."""
@@ -79,3 +78,13 @@ class Reader:
                 return Settled(asked.if_open, asked.facts) if settled.outcome is Outcome.UNKNOWN else settled
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, PAUSE_MOST_S)
+
+
+def _seen(look: Look, result: SendResult) -> Sighting:
+    match result:
+        case Reply():
+            return look.desk.venue.interpret_read(result, look.order)
+        case NotSent(reason=reason) | Unconfirmed(reason=reason):
+            return Unclear(reason)
+        case _:
+            assert_never(result)

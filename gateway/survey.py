@@ -1,16 +1,16 @@
 """`GET /venues`: how each venue and account stands, for those who may use it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
 
 from gateway.core.access import Caller
-from gateway.core.admission import Demand
+from gateway.core.admission import Demand, Gated
 from gateway.core.model import Account, By, Op, VenueId
 from gateway.desk import Desk
 from gateway.dispatch import Dispatcher
-from gateway.ports import Continuity, Credentials, Limiter, Outlook, Unavailable
+from gateway.ports import Continuity, Credentials, Gates, Limiter, Outlook, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class Survey:
     credentials: Credentials
     limiter: Limiter
     dispatcher: Dispatcher
+    gates: Gates
     continuity: Continuity
 
     async def venues(self, caller: Caller) -> bytes:
@@ -37,6 +38,12 @@ class Survey:
         first = [desk.default_account] if desk.default_account else []
         return [Account(desk.venue.id, name) for name in [*first, *sorted(names - set(first))]]
 
+    async def _gates(self, account: Account) -> Sequence[Gated]:
+        try:
+            return await self.gates.standing(account)
+        except Unavailable:
+            return ()
+
     async def _state(self, account: Account) -> dict[str, object]:
         desk = self.desks[account.venue]
         demands = limits_of(desk, account)
@@ -48,15 +55,21 @@ class Survey:
             "limits": {name: _limit(desk, name, outlooks.get(name)) for name in demands},
             "reserve": desk.reserve,
             "queue": {lane.value: depth for lane, depth in self.dispatcher.depth(account).items()},
+            "gates": [_gate(gate) for gate in await self._gates(account)],
             "credential": self.credentials.health(account),
             "degraded": self.continuity.degraded,
         }
 
 
+def _gate(gate: Gated) -> dict[str, object]:
+    return {"scope": gate.scope, "banned": gate.banned, "retry_after_ms": -(-gate.wait_us // 1000)}
+
+
 def limits_of(desk: Desk, account: Account) -> dict[str, Demand]:
     """Every limit that a request of this account can meet, as the urgent lane sees it."""
-    every = (desk.spending(account, op, by).urgent for op in Op for by in By)
-    return {demand.limit: demand for demands in every for demand in demands}
+    fares = [desk.fare(account, op, by) for op in (Op.CANCEL, Op.READ) for by in By]
+    spendings = [fare.single for fare in fares] + [fare.batch for fare in fares if fare.batch is not None]
+    return {demand.limit: demand for spending in spendings for demand in spending.urgent}
 
 
 def _limit(desk: Desk, name: str, outlook: Outlook | None) -> dict[str, object]:

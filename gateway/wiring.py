@@ -18,6 +18,7 @@ from gateway.backends.credentials.keeper import CredentialKeeper, Freshness, Ser
 from gateway.backends.credentials.sealed import SealedFile, SealedStore, read_passphrase
 from gateway.backends.credentials.store import Store
 from gateway.backends.fallback import FallbackLimiter, LocalLimiter
+from gateway.backends.gates import RedisGates
 from gateway.backends.limiter import RedisLimiter
 from gateway.backends.metrics import Metrics
 from gateway.backends.records import RedisRecords
@@ -26,8 +27,10 @@ from gateway.backends.redis.link import EMBEDDED, Link
 from gateway.backends.sender import Line, VenueSender
 from gateway.core.answer import Answer, Asked
 from gateway.core.model import VenueId
+from gateway.courier import Courier
 from gateway.desk import Desk
 from gateway.dispatch import Bounds, Dispatcher
+from gateway.errand import Errands
 from gateway.follow import Follower
 from gateway.pipeline import Pipeline
 from gateway.planner import Planner
@@ -81,6 +84,7 @@ class Shared:
     link: Link
     limiter: FallbackLimiter
     records: RedisRecords
+    gates: RedisGates
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +130,13 @@ async def _shared(settings: Settings, log: Log, ends: AsyncExitStack) -> Shared:
 
     limiter = FallbackLimiter(
         RedisLimiter(link, clock, ahead=ahead, lost=data_lost),
-        LocalLimiter(clock, settings.redis.replicas_max),
+        LocalLimiter(clock, settings.redis.replicas_max, ahead),
         link.ping,
         changed,
     )
     ends.push_async_callback(limiter.aclose)
     records = RedisRecords(link, settings.records.ttl_seconds, ahead=ahead, lost=data_lost)
-    return Shared(clock, log, metrics, link, limiter, records)
+    return Shared(clock, log, metrics, link, limiter, records, RedisGates(link))
 
 
 async def _redis_url(settings: Settings, log: Log, ends: AsyncExitStack) -> str:
@@ -149,7 +153,7 @@ async def _redis_url(settings: Settings, log: Log, ends: AsyncExitStack) -> str:
 def _cancelling(settings: Settings, shared: Shared, ends: AsyncExitStack) -> Cancelling:
     venues = {venue.id: at(venue, settings.venues[venue.id].site) for venue in ALL if venue.id in settings.venues}
     desks = {
-        venue: Desk(venues[venue], own.limits, own.reserve, own.timeout_ms, own.default_account)
+        venue: Desk(venues[venue], own.limits, own.reserve, own.timeout_ms, own.default_account, own.batching)
         for venue, own in settings.venues.items()
     }
     lines = {venue: Line(own.site.base_url, connections=own.connections) for venue, own in settings.venues.items()}
@@ -165,9 +169,9 @@ def _cancelling(settings: Settings, shared: Shared, ends: AsyncExitStack) -> Can
     )
     ends.push_async_callback(keeper.aclose)
     bounds = Bounds(settings.server.max_waiting, settings.server.max_waiting_per_caller)
-    dispatcher = Dispatcher(shared.limiter, shared.clock, bounds)
+    dispatcher = Dispatcher(shared.limiter, shared.clock, bounds, shared.metrics.slot)
     ends.push_async_callback(dispatcher.aclose)
-    survey = Survey(desks, keeper, shared.limiter, dispatcher, shared.limiter)
+    survey = Survey(desks, keeper, shared.limiter, dispatcher, shared.gates, shared.limiter)
     return Cancelling(desks, sender, keeper, dispatcher, survey)
 
 
@@ -184,7 +188,8 @@ def _front(settings: Settings, shared: Shared, parts: Cancelling) -> Front:
     def encode(asked: Asked, answer: Answer) -> bytes:
         return answer_body(asked, answer, clock.now_ms())
 
-    reader = Reader(clock, parts.dispatcher, parts.sender, metrics)
+    courier = Courier(clock, limiter, shared.gates, limiter, parts.sender, metrics)
+    reader = Reader(clock, parts.dispatcher, courier)
     follower = Follower(clock, records, Resolver(parts.desks, clock, parts.keeper, records, reader, metrics, encode))
     pipeline = Pipeline(
         desks=parts.desks,
@@ -192,7 +197,7 @@ def _front(settings: Settings, shared: Shared, parts: Cancelling) -> Front:
         credentials=parts.keeper,
         records=records,
         dispatcher=parts.dispatcher,
-        sender=parts.sender,
+        errands=Errands(clock, courier, metrics),
         reader=reader,
         follower=follower,
         continuity=limiter,

@@ -7,10 +7,10 @@ cost one whole window, so that what was sent under one rule has rested before th
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from gateway.core.admission import Demand, Granted, Ledger, decide
+from gateway.core.admission import Demand, Gated, Granted, Ledger, Slot, decide
 from gateway.core.admission import outlook as look
 from gateway.core.share import share
-from gateway.ports import Clock, Limiter, Outlook, Slot, TooFar, Unavailable
+from gateway.ports import Clock, Limiter, Outlook, TooFar, Unavailable
 
 US_PER_S = 1_000_000
 PROBE_EVERY_S = 0.25
@@ -20,25 +20,27 @@ NEVER_US = 3_600_000_000
 class LocalLimiter:
     """This replica's guaranteed part of every limit, kept in memory; its first window is a hold."""
 
-    def __init__(self, clock: Clock, replicas_most: int) -> None:
+    def __init__(self, clock: Clock, replicas_most: int, ahead: int) -> None:
+        """`ahead`: so many slots, reserved before the loss, may still be used by all replicas together."""
         self._clock = clock
         self._replicas_most = replicas_most
+        self._ahead = ahead
         self._ledger = Ledger()
 
     def restart(self) -> None:
         """Forget everything, which makes the next window count as full."""
         self._ledger = Ledger()
 
-    def reserve(self, demands: tuple[Demand, ...], patience_us: int) -> Slot | TooFar:
+    def reserve(self, demands: tuple[Demand, ...], patience_us: int) -> tuple[Slot, ...] | TooFar:
         """The next slot of this replica's part."""
         parts = self._parts(demands)
         if parts is None:
             return TooFar(NEVER_US)
         now = self._clock.monotonic()
-        decided = decide(self._ledger, parts, int(now * US_PER_S), patience_us)
+        decided = decide(self._ledger, parts, int(now * US_PER_S), patience_us, self._ahead)
         self._ledger = decided.ledger
         if isinstance(decided, Granted):
-            return Slot(now + decided.wait_us / US_PER_S, decided.at_us, demands)
+            return (Slot(now + decided.wait_us / US_PER_S, decided.at_us, demands),)
         return TooFar(decided.wait_us)
 
     def outlook(self, demands: tuple[Demand, ...]) -> Sequence[Outlook]:
@@ -49,7 +51,7 @@ class LocalLimiter:
             if (part := share(demand, self._replicas_most)) is None:
                 shown.append(Outlook(demand.limit, demand.tokens, 0, NEVER_US))
                 continue
-            prospect = look(self._ledger, (part,), now_us)[0]
+            prospect = look(self._ledger, (part,), now_us, self._ahead)[0]
             shown.append(Outlook(demand.limit, demand.tokens, prospect.free, prospect.wait_us))
         return shown
 
@@ -96,12 +98,14 @@ class FallbackLimiter:
         self._returning = asyncio.create_task(self._return())
         self._changed(True, reason)
 
-    async def reserve(self, demands: tuple[Demand, ...], patience_us: int) -> Slot | TooFar:
-        """A slot from whoever may give one now."""
+    async def reserve(
+        self, demands: tuple[Demand, ...], patience_us: int, most: int = 1
+    ) -> tuple[Slot, ...] | TooFar | Gated:
+        """Slots from whoever may give them now."""
         self._note(demands)
         if self._returning is None:
             try:
-                return await self._shared.reserve(demands, patience_us)
+                return await self._shared.reserve(demands, patience_us, most)
             except Unavailable as lost:
                 self.lose(lost.reason)
         if self._resting:
@@ -148,7 +152,7 @@ class FallbackLimiter:
 
     async def _return(self) -> None:
         """Probe until Redis answers, let the local sends rest for a window, and go back."""
-        while not await self._answers():
+        while not await self._answers():  # noqa: ASYNC110  Redis tells nobody when it is back
             await asyncio.sleep(PROBE_EVERY_S)
         self._resting = True
         await asyncio.sleep(self._longest_window_s)

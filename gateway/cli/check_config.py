@@ -19,7 +19,7 @@ Registry = Callable[[], tuple[Venue, ...]]
 
 def registry() -> tuple[Venue, ...]:
     """All venues. Imported on use: their tables take a while, and `--help` needs none of them."""
-    from gateway.venues import ALL  # noqa: PLC0415
+    from gateway.venues import ALL
 
     return ALL
 

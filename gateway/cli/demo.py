@@ -25,7 +25,7 @@ PORT, ADMIN_PORT = 8080, 9090
 ORDERS_EACH = 3
 SYMBOLS = {"orderly": "PERP_ETH_USDC"}
 
-CONFIG = """# Written by `cancel-gateway demo`; {token_line}
+CONFIG = """# Written by `cancel-gateway demo`; {note}
 [server]
 listen = "127.0.0.1:{port}"
 admin_listen = "127.0.0.1:{admin_port}"
@@ -125,7 +125,7 @@ def _write(options: Namespace, sandbox: "Sandbox", token: str) -> Path:
             (where / f"{account}.json").write_text(json.dumps(fields))
             (where / f"{account}.json").chmod(0o600)
     text = CONFIG.format(
-        token_line="its token is made anew each time",
+        note="its token is made anew each time",
         port=_free(options.port),
         admin_port=_free(options.admin_port),
         token_sha256=sha256(token.encode()).hexdigest(),

@@ -38,12 +38,12 @@ def admin_app(vitals: health.Vitals) -> web.Application:
 
 
 def runner(app: web.Application) -> web.AppRunner:
-    """A runner with the limits of our own listener; a caller that leaves does not stop a cancel that was accepted."""
+    """A runner with the limits of our own listener; a handler whose caller left is cancelled, and sees to the rest."""
     return web.AppRunner(
         app,
         access_log=None,
         handle_signals=False,
-        handler_cancellation=False,
+        handler_cancellation=True,
         keepalive_timeout=75.0,
         max_line_size=LINE_MOST,
         max_field_size=HEADER_MOST,

@@ -1,7 +1,8 @@
 """What the handlers work with: the service behind them, and the trace that each request leaves."""
 
+import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -81,6 +82,18 @@ class Journal:
             self.meter.terminal(asked.cancel.account.venue, seconds)
         self.log.done(trace.line() | {"request_id": request_id, "outcome": outcome, "ms": round(seconds * 1000, 3)})
 
+    def unheard(self, trace: Trace, work: "asyncio.Future[Answer]", seconds: float) -> None:
+        """A cancel came to its end, and its caller had left."""
+        if trace.asked is None or work.cancelled():
+            return
+        request_id = trace.asked.request_id
+        if (bug := work.exception()) is not None:
+            self.broke(request_id, bug)
+            return
+        trace.answer = work.result()
+        trace.detail = "the caller left"
+        self.done(trace, request_id, trace.answer.outcome, seconds)
+
     def broke(self, request_id: str, error: BaseException) -> None:
         """A bug showed itself."""
         self.log.broke(request_id, error)
@@ -101,7 +114,11 @@ class Front:
     journal: Journal
     new_request_id: Callable[[], str]
     draining: bool = False
-    in_flight: int = field(default=0)
+    in_flight: int = 0
+
+    def landed(self, _: object) -> None:
+        """One cancel has come to its end."""
+        self.in_flight -= 1
 
 
 FRONT = web.AppKey("front", Front)

@@ -1,5 +1,7 @@
 """receive and respond: a request becomes an Asked, an Answer becomes a response."""
 
+import asyncio
+
 from aiohttp import web
 
 from gateway.core.access import Permission
@@ -8,6 +10,7 @@ from gateway.core.idempotency import parse_record_id
 from gateway.core.model import Account, Cancel, Lane, VenueId
 from gateway.core.outcome import Outcome
 from gateway.desk import Desk
+from gateway.dispatch import Patience
 from gateway.venues.base import RefFault
 from gateway.web.codec import (
     JSON,
@@ -37,12 +40,22 @@ async def cancel(request: web.Request) -> web.Response:
         return spoken(await _plan(front, asked))
     if front.draining:
         raise Refused(Outcome.DRAINING, "this process is shutting down; try another one")
-    front.in_flight += 1
-    try:
-        answer = trace.answer = await front.pipeline.cancel(asked)
-    finally:
-        front.in_flight -= 1
+    answer = trace.answer = await _whole(front, asked, trace)
     return spoken(respond(asked, answer, front.clock.now_ms()))
+
+
+async def _whole(front: Front, asked: Asked, trace: Trace) -> Answer:
+    """The cancel, to its end, even if its caller leaves: only waiting in line ends with the caller."""
+    patience, began = Patience(), front.clock.monotonic()
+    work = asyncio.ensure_future(front.pipeline.cancel(asked, patience))
+    front.in_flight += 1
+    work.add_done_callback(front.landed)
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        patience.leave()
+        work.add_done_callback(lambda done: front.journal.unheard(trace, done, front.clock.monotonic() - began))
+        raise
 
 
 def receive(request: web.Request, front: Front, trace: Trace) -> tuple[Asked, Wish]:
