@@ -1,8 +1,8 @@
 """What the handlers work with: the service behind them, and the trace that each request leaves."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -17,6 +17,9 @@ from gateway.planner import Planner
 from gateway.ports import Clock, Log, Meter, Records
 from gateway.survey import Survey
 from gateway.web.codec import About
+
+if TYPE_CHECKING:
+    from asyncio import Future
 
 
 @dataclass(slots=True)
@@ -82,7 +85,7 @@ class Journal:
             self.meter.terminal(asked.cancel.account.venue, seconds)
         self.log.done(trace.line() | {"request_id": request_id, "outcome": outcome, "ms": round(seconds * 1000, 3)})
 
-    def unheard(self, trace: Trace, work: "asyncio.Future[Answer]", seconds: float) -> None:
+    def unheard(self, trace: Trace, work: "Future[Answer]", seconds: float) -> None:
         """A cancel came to its end, and its caller had left."""
         if trace.asked is None or work.cancelled():
             return
