@@ -104,8 +104,9 @@ class Pipeline:
                 return course.answer(Settled(Outcome.OVER_DEADLINE), retry_after_ms=_ms_up(wait_us))
             case Mismatch():
                 return course.answer(Settled(Outcome.KEY_REUSED))
-            case Gated():
-                return course.answer(Settled(_shut(claimed)), retry_after_ms=_ms_up(claimed.wait_us))
+            case Gated(scope=scope, wait_us=wait_us):
+                self.meter.gated(course.account.venue, scope, wait_us / US_PER_S)
+                return course.answer(Settled(_shut(claimed)), retry_after_ms=_ms_up(wait_us))
             case Known(record=record):
                 seen = await self.follower.follow(record, course.asked.deadline)
                 course.record = record.id
@@ -155,7 +156,8 @@ class Pipeline:
         match refused:
             case OverDeadline(wait_us=wait_us):
                 return await self._settle(course, Settled(Outcome.OVER_DEADLINE), retry_after_ms=_ms_up(wait_us))
-            case Gated(wait_us=wait_us):
+            case Gated(scope=scope, wait_us=wait_us):
+                self.meter.gated(course.account.venue, scope, wait_us / US_PER_S)
                 return await self._settle(course, Settled(_shut(refused)), retry_after_ms=_ms_up(wait_us))
             case Full(detail=detail):
                 overloaded = Settled(Outcome.OVERLOADED)
