@@ -65,6 +65,10 @@ class Reader:
         refusal = sighting if isinstance(sighting, Throttled) else None
         return await self.courier.heed(look.account, carried.slot, refusal) or sighting
 
+    async def once(self, look: Look, asked: ReadBack) -> Settled:
+        """What one look makes of it."""
+        return conclude(asked, await self.read(look))
+
     async def until_final(self, look: Look, asked: ReadBack) -> Settled:
         """Look again until the order is provably gone, or the deadline comes; `accepted` then stays accepted."""
         pause_s = PAUSE_FIRST_S
