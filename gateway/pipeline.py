@@ -213,10 +213,12 @@ class Pipeline:
         look = Look(course.desk, course.account, course.order, course.unlocked.signer, asked.caller, asked.deadline)
         to_the_end = asked.wait is Wait.TERMINAL
         if isinstance(verdict, ReadBack):
-            return await self.reader.until_final(look, verdict) if to_the_end else await self.reader.once(look, verdict)
+            if not to_the_end:
+                return await self.reader.once(look, verdict)
+            return await self.reader.until_final(look, verdict, Outcome.UNKNOWN)
         if verdict.outcome is Outcome.ACCEPTED and to_the_end:
             course.acknowledged = verdict
-            return await self.reader.until_final(look, replace(AFTER_ACK, facts=verdict.facts))
+            return await self.reader.until_final(look, replace(AFTER_ACK, facts=verdict.facts), Outcome.ACCEPTED)
         return verdict
 
     async def _settle(
