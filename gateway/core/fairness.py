@@ -9,6 +9,7 @@ import heapq
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Generic, TypeVar
 
 from gateway.core.admission import Demand
@@ -47,6 +48,12 @@ class _Caller(Generic[Item]):
             ticket = heapq.heappop(self.heap)[2]
             if not ticket.gone:
                 return ticket
+
+    def due_by(self, deadline: float) -> int:
+        """How many go before a newcomer with this deadline."""
+        if deadline == inf:
+            return self.waiting
+        return sum(due <= deadline and not ticket.gone for due, _, ticket in self.heap)
 
     def compact(self) -> None:
         """Withdrawn tickets in the middle of the heap must not pile up."""
@@ -108,11 +115,11 @@ class WaitingRoom(Generic[Item]):
             for caller in callers.values():
                 yield from (ticket for _, _, ticket in caller.heap if not ticket.gone)
 
-    def ahead_of(self, lane: Lane, caller: str, weight: int) -> int:
+    def ahead_of(self, lane: Lane, caller: str, weight: int, deadline: float = inf) -> int:
         """About how many go before a newcomer: better lanes, and in its own lane what fairness gives the others."""
         better = sum(self._counts[each] for each in BEST_FIRST[: BEST_FIRST.index(lane)])
         callers = self._lanes[lane]
-        own = callers[caller].waiting if caller in callers else 0
+        own = callers[caller].due_by(deadline) if caller in callers else 0
         rounds = own // weight + 1
         others = sum(min(other.waiting, rounds * other.weight) for name, other in callers.items() if name != caller)
         return better + own + others

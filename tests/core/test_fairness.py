@@ -240,14 +240,25 @@ def gone_before(room: WaitingRoom[int], newcomer: Ticket[int]) -> int:
     return emptied(room).index(newcomer)
 
 
-@given(st.lists(deadlines, max_size=30), st.integers(1, 5), st.integers(0, 10))
-def test_with_one_caller_those_ahead_are_counted_exactly(waiting: list[float], weight: int, taken: int) -> None:
+@given(st.lists(deadlines, max_size=30), st.integers(1, 5), st.integers(0, 10), st.integers(0, 10), deadlines)
+def test_with_one_caller_those_ahead_are_counted_exactly(
+    waiting: list[float], weight: int, taken: int, left: int, deadline: float
+) -> None:
     room = room_of(*(ticket("only", deadline=at, weight=weight) for at in waiting))
     room.take_many(taken)
+    for each in list(room.tickets())[:left]:
+        room.leave(each)
 
-    ahead = room.ahead_of(Lane.NORMAL, "only", weight)
+    ahead = room.ahead_of(Lane.NORMAL, "only", weight, deadline)
 
-    assert ahead == gone_before(room, ticket("only", deadline=99.0, weight=weight))
+    assert ahead == gone_before(room, ticket("only", deadline=deadline, weight=weight))
+
+
+def test_without_a_deadline_a_newcomer_is_the_last_of_its_caller() -> None:
+    room = room_of(ticket(deadline=1e9), leaves := ticket(deadline=2.0))
+    room.leave(leaves)
+
+    assert room.ahead_of(Lane.NORMAL, "one", 1) == 1
 
 
 @given(st.lists(st.builds(ticket, callers, lanes)), callers, lanes, st.integers(0, 30))
