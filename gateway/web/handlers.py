@@ -26,6 +26,7 @@ from gateway.web.front import CALLER, FRONT, REQUEST_ID, TRACE, Front, Trace
 from gateway.web.middleware import spoken
 
 VENUE_AT, REF_AT = 2, 3
+SINGLE = ("Idempotency-Key", "X-Request-Timeout-Ms")
 
 
 async def cancel(request: web.Request) -> web.Response:
@@ -50,6 +51,9 @@ def receive(request: web.Request, front: Front, trace: Trace) -> tuple[Asked, Wi
     caller, path = request[CALLER], request.rel_url.raw_path.split("/")
     desk = _desk(front, path[VENUE_AT])
     trace.venue = desk.venue.id
+    for header in SINGLE:
+        if len(request.headers.getall(header, ())) > 1:
+            raise Refused(Outcome.INVALID_REQUEST, f"{header} stands there twice")
     wished = wish(request.rel_url.raw_query_string, request.headers)
     if request.body_exists:
         raise Refused(Outcome.INVALID_REQUEST, "this call takes no body")
