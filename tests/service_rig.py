@@ -6,6 +6,7 @@ Nothing of the gateway is imported but what starts its sandbox and its Valkey: t
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -431,4 +432,4 @@ def raw_cancel(target: bytes, *headers: bytes, token: str | None = None, version
 
 def statuses(said: bytes) -> list[int]:
     """The status of every answer in the bytes."""
-    return [int(part[:3]) for part in said.split(b"HTTP/1.1 ")[1:]]
+    return [int(found) for found in re.findall(rb"HTTP/1\.[01] (\d{3}) ", said)]
