@@ -5,7 +5,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from fake_store import FakeLimiter, FakeRecords
@@ -169,21 +169,21 @@ class RecordingMeter:
 
 
 class World:
-    """One process with everything in it, on the running loop's virtual time."""
+    """One process with everything in it, on the running loop's virtual time; `beside` it may run another one."""
 
-    def __init__(self, *, reserve: int = 2, bounds: Bounds | None = None) -> None:
-        self.story: list[str] = []
+    def __init__(self, *, reserve: int = 2, bounds: Bounds | None = None, beside: "World | None" = None) -> None:
         self.clock = loop_clock()
-        self.venue = FakeVenue()
-        self.limiter = FakeLimiter(self.clock, self.story)
-        self.records = FakeRecords(self.clock, self.limiter, self.story)
-        self.sender = FakeSender(self.clock, self.venue, self.story)
+        self.story: list[str] = beside.story if beside else []
+        self.venue: FakeVenue = beside.venue if beside else FakeVenue()
+        self.limiter: FakeLimiter = beside.limiter if beside else FakeLimiter(self.clock, self.story)
+        self.records: FakeRecords = beside.records if beside else FakeRecords(self.clock, self.limiter, self.story)
+        self.sender: FakeSender = beside.sender if beside else FakeSender(self.clock, self.venue, self.story)
         self.credentials = FakeCredentials(self.story)
         self.continuity = FakeContinuity()
         self.meter = RecordingMeter()
         self.desk = Desk(self.venue, self.venue.quotas, reserve, timeout_ms=2000, default_account="desk-a")
         self.desks = {VENUE: self.desk}
-        self.noises = iter(range(1, 1_000_000))
+        self.noises: Iterator[int] = beside.noises if beside else iter(range(1, 1_000_000))
         self._join(bounds or Bounds())
 
     def _join(self, bounds: Bounds) -> None:
