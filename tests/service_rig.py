@@ -255,7 +255,7 @@ async def _warmed(gateway: Gateway) -> None:
     async with caller_session() as http:
         while True:
             said = await Desk(http, gateway.url, token_of("chief")).call("GET", "/venues")
-            words = [state["credential"] for state in said.json["venues"]]
+            words = [state["credential"] for state in said.json["venues"] if state["account"] in ACCOUNTS]
             if words and set(words) == {"ok"}:
                 return
             assert time.monotonic() < deadline, f"credentials are {words}"
