@@ -126,10 +126,12 @@ async def test_waiting_for_the_end_without_slots_to_read_is_accepted() -> None:
     world.sender.on_cancel = [ACK]
     crowd = [asyncio.create_task(world.reader.read(look(world, within_s=60.0))) for _ in range(200)]
     await let_run()
+    began = world.clock.monotonic()
 
     answer = await world.pipeline.cancel(world.ask(wait=Wait.TERMINAL, within_s=3.0))
 
     assert answer.outcome is Outcome.ACCEPTED
+    assert world.clock.monotonic() == began
     await asyncio.gather(*crowd)
 
 
