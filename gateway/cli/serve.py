@@ -38,7 +38,27 @@ def run_serve(options: Namespace) -> int:
     if not isinstance(settings, Settings):
         print(settings, file=sys.stderr)
         return EXIT_USAGE
+    if fault := sealed_fault(settings):
+        print(f"cancel-gateway: cannot start: {fault}", file=sys.stderr)
+        return EXIT_USAGE
     return run_loop(serve_until_signalled(settings))
+
+
+def sealed_fault(settings: "Settings") -> str | None:
+    """Why the sealed file can never be opened by this process; one that is not there yet may still come."""
+    from gateway.backends.credentials.sealed import SealedFile, read_passphrase
+    from gateway.ports import Unavailable
+
+    said = settings.secrets
+    if said.provider != "sealed":
+        return None
+    try:
+        passphrase = read_passphrase(said.passphrase_file, os.environ)
+        if said.sealed_file.exists():
+            SealedFile(said.sealed_file, passphrase).open()
+    except Unavailable as lost:
+        return lost.reason
+    return None
 
 
 def run_sandbox(options: Namespace) -> int:

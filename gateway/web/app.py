@@ -4,6 +4,7 @@ from aiohttp import web
 
 from gateway.web import handlers, health
 from gateway.web.front import FRONT, Front
+from gateway.web.listener import Runner
 from gateway.web.middleware import guard
 from gateway.web.openapi import show_docs, show_openapi
 
@@ -39,7 +40,7 @@ def admin_app(vitals: health.Vitals) -> web.Application:
 
 def runner(app: web.Application) -> web.AppRunner:
     """A runner with the limits of our own listener; a handler whose caller left is cancelled, and sees to the rest."""
-    return web.AppRunner(
+    return Runner(
         app,
         access_log=None,
         handle_signals=False,
