@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from virtual_time import FakeClock
 
-from gateway.core import admission
-from gateway.core.admission import Demand, Denied, Epoch, Granted, Ledger
+from gateway.core import ledger
+from gateway.core.admission import Demand, Gated, Slot
 from gateway.core.idempotency import (
     STEPS,
     Claim,
@@ -23,8 +23,10 @@ from gateway.core.idempotency import (
     State,
     fingerprint,
 )
+from gateway.core.ledger import Denied, Epoch, Granted, Ledger
 from gateway.core.model import Account, By
-from gateway.ports import Outlook, Slot, TooFar, Unavailable
+from gateway.core.outcome import Throttled
+from gateway.ports import Outlook, TooFar, Unavailable
 
 US_PER_S = 1_000_000
 NOTHING_SENT = frozenset({State.RECEIVED, State.RESERVED})
@@ -44,24 +46,36 @@ class FakeLimiter:
         self.trip_s = 0.0
         self.down = False
         self.too_far_us: int | None = None
+        self.gate: Gated | None = None
 
-    async def reserve(self, demands: tuple[Demand, ...], patience_us: int) -> Slot | TooFar:
+    async def reserve(
+        self, demands: tuple[Demand, ...], patience_us: int, most: int = 1
+    ) -> tuple[Slot, ...] | TooFar | Gated:
         await self._call("reserve")
+        if self.gate is not None:
+            return self.gate
         if self.too_far_us is not None:
             return TooFar(self.too_far_us)
-        match self._decide(demands, patience_us):
-            case Granted(at_us=at_us, wait_us=wait_us):
-                slot = Slot(self.clock.monotonic() + wait_us / US_PER_S, at_us, demands)
-                self.granted.append(slot)
-                self.most_ahead = max(self.most_ahead, self.ahead())
-                return slot
-            case Denied(wait_us=wait_us):
-                return TooFar(wait_us)
+        taken: list[Slot] = []
+        while len(taken) < most:
+            before = self.ledger
+            decided = self._decide(demands, patience_us)
+            if isinstance(decided, Denied):
+                return tuple(taken) or TooFar(decided.wait_us)
+            if decided.wait_us and taken:
+                self.ledger = before
+                break
+            taken.append(Slot(self.clock.monotonic() + decided.wait_us / US_PER_S, decided.at_us, demands))
+            if decided.wait_us:
+                break
+        self.granted += taken
+        self.most_ahead = max(self.most_ahead, self.ahead())
+        return tuple(taken)
 
     async def give_back(self, slot: Slot) -> bool:
         await self._call("give_back")
         self.returned.append(slot)
-        left = admission.give_back(self.ledger, slot.demands, slot.granted_us, self.now_us())
+        left = ledger.give_back(self.ledger, slot.demands, slot.granted_us, self.now_us())
         if left is not None:
             self.ledger = left
         return left is not None
@@ -69,7 +83,7 @@ class FakeLimiter:
     async def outlook(self, demands: tuple[Demand, ...]) -> Sequence[Outlook]:
         await self._call("outlook")
         self._rest(demands)
-        seen = admission.outlook(self.ledger, demands, self.now_us())
+        seen = ledger.outlook(self.ledger, demands, self.now_us())
         return [
             Outlook(demand.limit, demand.tokens, prospect.free, prospect.wait_us)
             for demand, prospect in zip(demands, seen, strict=True)
@@ -79,13 +93,14 @@ class FakeLimiter:
         await self._call("arm")
         self._rest(demands)
 
-    def take_at_once(self, demands: tuple[Demand, ...], patience_us: int) -> int:
+    def take_at_once(self, demands: tuple[Demand, ...], patience_us: int) -> Slot | int:
         """What a claim does: take the slot if it is free now; how long it is to the next one otherwise."""
         before = self.ledger
         decided = self._decide(demands, patience_us)
-        if decided.wait_us:
+        if decided.wait_us or isinstance(decided, Denied):
             self.ledger = before
-        return decided.wait_us
+            return decided.wait_us
+        return Slot(self.clock.monotonic(), decided.at_us, demands)
 
     def spend(self, demands: tuple[Demand, ...], times: int) -> None:
         """As if somebody else had just sent so many."""
@@ -114,7 +129,7 @@ class FakeLimiter:
 
     def _decide(self, demands: tuple[Demand, ...], patience_us: int) -> Granted | Denied:
         self._rest(demands)
-        decided = admission.decide(self.ledger, demands, self.now_us(), patience_us)
+        decided = ledger.decide(self.ledger, demands, self.now_us(), patience_us)
         self.ledger = decided.ledger
         return decided
 
@@ -138,17 +153,19 @@ class FakeRecords:
         (record,) = self.kept.values()
         return record
 
-    async def claim(self, claim: Claim, demands: tuple[Demand, ...], patience_us: int) -> Claimed:
+    async def claim(self, claim: Claim, demands: tuple[Demand, ...], patience_us: int) -> Claimed | Gated:
         await self._call("claim")
         found = self._known(claim)
         if not isinstance(found, int):
             return found
-        wait_us = self.limiter.take_at_once(demands, patience_us) if demands else 0
+        if self.limiter.gate is not None:
+            return self.limiter.gate
+        taken = self.limiter.take_at_once(demands, patience_us) if demands else 0
+        slot, wait_us = (taken, 0) if isinstance(taken, Slot) else (None, taken)
         if wait_us > patience_us:
             return Late(wait_us)
-        sent = bool(demands) and wait_us == 0
-        self._write(claim, found, State.SENT if sent else State.RECEIVED)
-        return Fresh(found, sent, wait_us)
+        self._write(claim, found, State.RECEIVED if slot is None else State.SENT)
+        return Fresh(found, slot, wait_us)
 
     async def mark_sent(self, record: RecordId, fence: int, at_ms: int) -> bool:
         await self._call("mark_sent")
@@ -223,3 +240,26 @@ class FakeRecords:
 
 def _order(claim: Claim) -> tuple[Account, By, str]:
     return claim.cancel.account, claim.cancel.order.by, claim.cancel.order.value
+
+
+class FakeGates:
+    """Remembers what was closed; the limiter beside it shuts with it, for what the venue said or a second."""
+
+    def __init__(self, limiter: FakeLimiter) -> None:
+        self.limiter = limiter
+        self.closed: list[tuple[Account, Throttled]] = []
+        self.reopened: list[Account] = []
+
+    async def close(self, account: Account, refusal: Throttled) -> int:
+        wait_ms = refusal.retry_after_ms or 1000
+        self.closed.append((account, refusal))
+        self.limiter.gate = Gated(refusal.scope, refusal.banned, wait_ms * 1000)
+        return wait_ms
+
+    async def reopen(self, account: Account) -> None:
+        self.reopened.append(account)
+        self.limiter.gate = None
+
+    async def standing(self, account: Account) -> Sequence[Gated]:
+        del account
+        return () if self.limiter.gate is None else (self.limiter.gate,)

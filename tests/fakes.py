@@ -8,24 +8,27 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from fake_store import FakeLimiter, FakeRecords
+from fake_store import FakeGates, FakeLimiter, FakeRecords
 from fake_venue import VENUE, FakeSigner, FakeVenue
 from virtual_time import FakeClock, loop_clock
 
 from gateway.core.admission import Demand
 from gateway.core.answer import Answer, Asked
-from gateway.core.model import Account, By, Cancel, Lane, Op, OrderRef, VenueId, Wait
+from gateway.core.model import Account, By, Cancel, Lane, Op, OrderRef, Scope, VenueId, Wait
 from gateway.core.outcome import (
     OrderState,
     Outcome,
     Seen,
     Settled,
     Sighting,
+    Throttled,
     Verdict,
 )
 from gateway.core.wire import NotSent, SendResult, Unconfirmed, WireRequest
+from gateway.courier import Courier
 from gateway.desk import Desk
 from gateway.dispatch import Bounds, Dispatcher
+from gateway.errand import Errands
 from gateway.follow import Follower
 from gateway.pipeline import Pipeline
 from gateway.planner import Planner
@@ -136,6 +139,16 @@ class RecordingMeter:
     batches: list[int] = field(default_factory=list)
     terminals: list[float] = field(default_factory=list)
     resolutions: list[tuple[Outcome, float]] = field(default_factory=list)
+    shut: list[Throttled] = field(default_factory=list)
+    gates: list[tuple[Scope, float]] = field(default_factory=list)
+
+    def gate_shut(self, venue: VenueId, refusal: Throttled) -> None:
+        del venue
+        self.shut.append(refusal)
+
+    def gated(self, venue: VenueId, scope: Scope, wait_s: float) -> None:
+        del venue
+        self.gates.append((scope, wait_s))
 
     def answered(self, venue: str | None, lane: Lane, outcome: Outcome, seconds: float) -> None:
         self.answers.append((venue, lane, outcome, seconds))
@@ -188,8 +201,10 @@ class World:
 
     def _join(self, bounds: Bounds) -> None:
         """The one place where the parts under test are built."""
-        self.dispatcher = Dispatcher(self.limiter, self.clock, bounds)
-        self.reader = Reader(self.clock, self.dispatcher, self.sender, self.meter)
+        self.gates = FakeGates(self.limiter)
+        self.dispatcher = Dispatcher(self.limiter, self.clock, bounds, self.meter.slot)
+        self.courier = Courier(self.clock, self.limiter, self.gates, self.continuity, self.sender, self.meter)
+        self.reader = Reader(self.clock, self.dispatcher, self.courier)
         self.resolver = Resolver(
             self.desks, self.clock, self.credentials, self.records, self.reader, self.meter, self.encode
         )
@@ -200,7 +215,7 @@ class World:
             credentials=self.credentials,
             records=self.records,
             dispatcher=self.dispatcher,
-            sender=self.sender,
+            errands=Errands(self.clock, self.courier, self.meter),
             reader=self.reader,
             follower=self.follower,
             continuity=self.continuity,
@@ -209,7 +224,7 @@ class World:
             encode=self.encode,
         )
         self.planner = Planner(self.desks, self.clock, self.credentials, self.limiter, self.dispatcher)
-        self.survey = Survey(self.desks, self.credentials, self.limiter, self.dispatcher, self.continuity)
+        self.survey = Survey(self.desks, self.credentials, self.limiter, self.dispatcher, self.gates, self.continuity)
 
     def noise(self, count: int) -> bytes:
         return next(self.noises).to_bytes(count, "big")
@@ -235,4 +250,4 @@ class World:
 
     def spend(self, times: int, op: Op = Op.CANCEL) -> None:
         """Somebody else has just used so many slots."""
-        self.limiter.spend(self.desk.spending(DESK_A, op, By.ORDER_ID).urgent, times)
+        self.limiter.spend(self.desk.fare(DESK_A, op, By.ORDER_ID).single.urgent, times)
