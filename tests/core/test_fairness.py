@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from gateway.core.admission import Demand, Epoch, Granted, Ledger, decide
+from gateway.core.admission import Demand
 from gateway.core.fairness import BEST_FIRST, Ticket, WaitingRoom, drain_us
+from gateway.core.ledger import Epoch, Granted, Ledger, decide
 from gateway.core.model import Account, Lane, VenueId
 
 WEIGHTS = {"one": 1, "two": 2, "four": 4}

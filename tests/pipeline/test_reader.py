@@ -1,6 +1,7 @@
 """Reading orders back: under the query limit, yielding to cancels, and as often as a caller wants to wait."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from fake_venue import FakeSigner
@@ -9,29 +10,14 @@ from virtual_time import let_run, on_virtual_time
 
 from gateway.core.model import By, Lane, Op, OrderRef, Wait
 from gateway.core.outcome import Facts, OrderState, Outcome, ReadBack, Seen, Settled, Unclear
-from gateway.core.wire import WireRequest
 from gateway.reader import NO_READ, NO_SLOT, Look
 
 READS, WINDOW_S = 20, 1.02
 ACK = Settled(Outcome.ACCEPTED)
 
 
-class OnceSigner(FakeSigner):
-    """Can read when it is asked first, and no more when the slot has come."""
-
-    __slots__ = ("asked",)
-
-    def read(self, order: OrderRef, at_ms: int) -> WireRequest | None:
-        if hasattr(self, "asked"):
-            return None
-        object.__setattr__(self, "asked", True)
-        return FakeSigner.read(self, order, at_ms)
-
-
-def look(world: World, by: By = By.ORDER_ID, *, within_s: float = 5.0, signer: FakeSigner | None = None) -> Look:
-    return Look(
-        world.desk, DESK_A, OrderRef(by, "1"), signer or FakeSigner(), "desk", world.clock.monotonic() + within_s
-    )
+def look(world: World, by: By = By.ORDER_ID, *, within_s: float = 5.0) -> Look:
+    return Look(world.desk, DESK_A, OrderRef(by, "1"), FakeSigner(), "desk", world.clock.monotonic() + within_s)
 
 
 @on_virtual_time
@@ -62,7 +48,6 @@ async def test_an_order_without_a_read_call_costs_no_slot() -> None:
     world = World()
 
     assert await world.reader.read(look(world, By.CLIENT_ID)) is NO_READ
-    assert await world.reader.read(look(world, signer=OnceSigner())) is NO_READ
     assert world.sender.reads == []
 
 
@@ -124,7 +109,8 @@ async def test_waiting_for_the_end_of_what_cannot_be_read_ends_at_once() -> None
 async def test_waiting_for_the_end_without_slots_to_read_is_accepted() -> None:
     world = World()
     world.sender.on_cancel = [ACK]
-    crowd = [asyncio.create_task(world.reader.read(look(world, within_s=60.0))) for _ in range(200)]
+    looks = [replace(look(world, within_s=60.0), caller=f"caller-{number}") for number in range(200)]
+    crowd = [asyncio.create_task(world.reader.read(each)) for each in looks]
     await let_run()
     began = world.clock.monotonic()
 
