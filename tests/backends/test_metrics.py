@@ -143,7 +143,6 @@ def test_each_report_lands_where_it_belongs(metrics: Metrics) -> None:
             'degraded{component="redis"}': 1,
             "log_dropped_total": 3,
             'queue_depth{lane="kill",venue="orderly"}': 4,
-            'credential_age_seconds{venue="orderly"}': 5,
             'credential_age_seconds{venue="orderly"}': 6,
             'build_info{version="1.2.3"}': 1,
         }.items()
