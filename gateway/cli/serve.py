@@ -31,12 +31,11 @@ def add(commands: "_SubParsersAction[ArgumentParser]") -> None:
 
 def run_serve(options: Namespace) -> int:
     """Read the settings, serve, drain."""
-    from gateway.settings import Settings, load
+    from gateway.cli.check_config import load_or_tell
     from gateway.venues import ALL
 
-    settings = load(options.config, os.environ, ALL)
-    if not isinstance(settings, Settings):
-        print(settings, file=sys.stderr)
+    settings = load_or_tell(options.config, os.environ, ALL)
+    if settings is None:
         return EXIT_USAGE
     if fault := sealed_fault(settings):
         print(f"cancel-gateway: cannot start: {fault}", file=sys.stderr)

@@ -10,7 +10,7 @@ from gateway.web.openapi import show_docs, show_openapi
 
 BODY_MOST = 64 * 1024
 LINE_MOST, HEADER_MOST, HEADERS_MOST = 8190, 8190, 64
-SHUTDOWN_S = 1.0  # the drain has been before; what is left then are idle connections
+SHUTDOWN_S = 0.25  # the drain has been before; what is left then are idle connections
 
 
 def caller_app(front: Front, vitals: health.Vitals) -> web.Application:

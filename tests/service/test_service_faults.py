@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 from real_valkey import Server
-from service_rig import READABLE, Gateway, Rig, Said, put_secrets, rested, serving, tree_of
+from service_process import Gateway, put_secrets, rested, serving, tree_of
+from service_rig import READABLE, Rig, Said
 
 from gateway.sandbox.config import DEFAULT_CREDENTIALS, VENUE_IDS
 from gateway.sandbox.server import Sandbox
 
-TIMEOUT_MS = 300
+TIMEOUT_MS = 200
 UNKNOWN, LIMITED, BANNED, AUTH = (504, "unknown"), (503, "venue_limited"), (503, "venue_banned"), (502, "venue_auth")
 GONE = {"cancelled", "already_cancelled"}
 # What says that the order is as it was: with these a trader may act as if nothing had been sent.
@@ -76,7 +77,7 @@ async def test_answer_that_cannot_be_trusted_is_unknown_at_every_venue(
         order, said, met = await _faulty(rig, venue, kind, fields)
 
         assert (said.status, said.outcome, said.json["final"], met) == (*UNKNOWN, False, 1), (venue, said.body)
-        assert said.took_s < (TIMEOUT_MS + 200) / 1000
+        assert said.took_s < (TIMEOUT_MS + 300) / 1000
         status = await _check_true(rig, venue, order, said, met)
         record = await rig.desk().call("GET", said.json["record"])
         resolved = status == "cancelled" and venue in READABLE
@@ -150,7 +151,7 @@ async def test_slow_body_is_not_waited_for(rig: Rig) -> None:
     _, said, _ = await _faulty(rig, "hashkey", "slow_body", {"bytes_per_s": 10})
 
     assert (said.status, said.outcome) == UNKNOWN
-    assert said.took_s < (TIMEOUT_MS + 200) / 1000
+    assert said.took_s < (TIMEOUT_MS + 300) / 1000
 
 
 @pytest.mark.parametrize("venue", sorted(READABLE))
@@ -200,10 +201,10 @@ async def test_read_back_that_fails_leaves_the_cancel_accepted_or_unknown(rig: R
     order = await rig.order("orderly")
     await rig.venue("orderly").fault(kind, endpoint="read")
 
-    said = await rig.desk().cancel("orderly", order["order_id"], {"X-Request-Timeout-Ms": "500"}, wait="terminal")
+    said = await rig.desk().cancel("orderly", order["order_id"], {"X-Request-Timeout-Ms": "300"}, wait="terminal")
 
     assert (said.status, said.outcome) == (202, "accepted")
-    assert said.took_s < 0.7
+    assert said.took_s < 0.5
 
 
 async def test_hung_venue_holds_up_no_other(rig: Rig) -> None:
@@ -217,7 +218,8 @@ async def test_hung_venue_holds_up_no_other(rig: Rig) -> None:
     said = await rig.desk().cancel("hashkey", (await rig.order("hashkey"))["order_id"])
 
     assert (said.outcome, said.took_s < 0.25) == ("cancelled", True)
-    assert {each.outcome for each in await asyncio.gather(*stuck)} == {"unknown"}
+    # Those for whom no connection is left were provably not sent.
+    assert {each.outcome for each in await asyncio.gather(*stuck)} <= {"unknown", "venue_unavailable"}
 
 
 async def test_no_hidden_second_send_was_ever_made(rig: Rig) -> None:

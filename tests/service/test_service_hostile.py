@@ -8,7 +8,8 @@ from urllib.parse import quote, urlsplit
 
 import orjson
 import pytest
-from service_rig import Rig, raw_cancel, spoken_raw, statuses, token_of
+from service_process import token_of
+from service_rig import Rig, raw_cancel, spoken_raw, statuses
 
 from gateway.sandbox.config import VENUE_IDS
 
@@ -42,7 +43,7 @@ REFUSED = {400, 404}
 async def _untouched(rig: Rig, sent: bytes) -> list[int]:
     """What is answered to these bytes, after which nothing has been touched and the next caller is served."""
     before = await rig.touched()
-    said = await spoken_raw(rig.gateway.url, sent, within_s=0.5)
+    said = await spoken_raw(rig.gateway.url, sent, within_s=0.25)
     assert await rig.touched() == before
     assert (await rig.stranger().call("GET", "/healthz")).status == 200
     return statuses(said)

@@ -12,19 +12,8 @@ from typing import Any
 
 import pytest
 from real_valkey import Server
-from service_rig import (
-    Gateway,
-    Rig,
-    caller_session,
-    command,
-    environment,
-    own_valkey,
-    put_secrets,
-    rested,
-    serving,
-    tree_of,
-    written,
-)
+from service_process import Gateway, command, environment, own_valkey, put_secrets, rested, serving, tree_of, written
+from service_rig import Rig, caller_session
 
 from gateway.backends.credentials.sealed import SealedFile
 from gateway.core.model import Account, VenueId
@@ -32,8 +21,8 @@ from gateway.sandbox.config import DEFAULT_CREDENTIALS
 from gateway.sandbox.server import Sandbox
 
 PASSPHRASE = "correct horse"
-WINDOW_MS = 400  # short, because whoever loses Redis is held for one
-DEGRADED_S = 0.8
+WINDOW_MS = 250  # short, because whoever loses Redis is held for one
+DEGRADED_S = 0.7
 
 
 @asynccontextmanager
@@ -153,7 +142,7 @@ def _refused(config: Path, **env: str) -> str:
     )
     lines = done.stderr.decode().splitlines()
     assert (done.returncode, len(lines)) == (2, 1), done
-    assert "Traceback" not in done.stderr.decode()
+    assert not [word for word in ("Traceback", "Fault(", "Error(") if word in lines[0]]
     return lines[0]
 
 
@@ -173,17 +162,13 @@ def test_port_in_use_is_one_line_and_exit_2(tree: dict[str, Any], tmp_path: Path
     assert tree["server"][which].rpartition(":")[2] in line
 
 
-def test_missing_config_is_one_line_and_exit_2(tmp_path: Path) -> None:
+def test_config_that_cannot_be_read_is_one_line_and_exit_2(tmp_path: Path) -> None:
     assert str(tmp_path / "nowhere.toml") in _refused(tmp_path / "nowhere.toml")
-
-
-def test_folder_as_config_is_one_line_and_exit_2(tmp_path: Path) -> None:
     assert str(tmp_path) in _refused(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"[server", b"\xff\xfe", b"a = 1\na = 2\n"])
-def test_bad_toml_is_one_line_and_exit_2(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "c.toml").write_bytes(content)
+def test_bad_toml_is_one_line_and_exit_2(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_bytes(b"[server")
 
     assert str(tmp_path / "c.toml") in _refused(tmp_path / "c.toml")
 

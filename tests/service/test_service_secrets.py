@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from real_valkey import Server
 from sandbox_client import lenient
-from service_rig import Gateway, Rig, caller_session, put_secret, put_secrets, rested, sandbox_beside, serving, tree_of
+from service_process import Gateway, put_secret, put_secrets, rested, sandbox_beside, serving, tree_of
+from service_rig import Rig, caller_session
 
 from gateway.sandbox.config import DEFAULT_CREDENTIALS
 from gateway.sandbox.server import Sandbox
@@ -114,7 +115,11 @@ async def test_readiness_names_the_bad_accounts_and_stays_ready(rig: Rig) -> Non
     assert "hashkey:desk-a" not in part["detail"]
 
 
-async def test_secret_that_is_repaired_works_without_a_restart(rig: Rig, secrets: Path) -> None:
+async def test_secret_that_changes_on_disk_is_followed_without_a_restart(rig: Rig, secrets: Path) -> None:
+    await asyncio.gather(_repaired(rig, secrets), _rotated(rig, secrets), _spoilt(rig, secrets))
+
+
+async def _repaired(rig: Rig, secrets: Path) -> None:
     order = await rig.order("hashkey")
     put_secret(secrets, "hashkey", "repaired", "broken")
     broken = await rig.desk().cancel("hashkey", order["order_id"], account="repaired")
@@ -125,7 +130,7 @@ async def test_secret_that_is_repaired_works_without_a_restart(rig: Rig, secrets
     assert (broken.outcome, mended) == ("secret_unavailable", "cancelled")
 
 
-async def test_secret_that_is_rotated_is_used_without_a_restart(rig: Rig, secrets: Path) -> None:
+async def _rotated(rig: Rig, secrets: Path) -> None:
     """The other account's key signs for its own orders only, so the order tells which key was used."""
     put_secret(secrets, "hashkey", "rotated", json.dumps(DEFAULT_CREDENTIALS["hashkey"]["desk-b"]))
     order = await rig.order("hashkey")
@@ -137,7 +142,8 @@ async def test_secret_that_is_rotated_is_used_without_a_restart(rig: Rig, secret
     assert (before.outcome, after) == ("not_found", "cancelled")
 
 
-async def test_secret_that_is_broken_later_goes_on_serving_as_it_was(rig: Rig, secrets: Path) -> None:
+async def _spoilt(rig: Rig, secrets: Path) -> None:
+    """What cannot sign never replaces what can."""
     orders = await rig.orders("hashkey", 2)
     put_secret(secrets, "hashkey", "spoilt", json.dumps(GOOD["hashkey"]))
     before = await rig.desk().cancel("hashkey", orders[0]["order_id"], account="spoilt")
