@@ -79,7 +79,9 @@ def test_latest_grant_can_be_undone_once_and_leaves_no_trace() -> None:
 
 
 requests = st.lists(
-    st.tuples(st.integers(0, 400_000), st.integers(1, 90), st.integers(0, 40), st.integers(0, 2_000_000)), max_size=60
+    st.tuples(st.integers(0, 400_000), st.integers(1, 90), st.integers(0, 40), st.integers(0, 2_000_000)),
+    min_size=25,
+    max_size=60,
 )
 
 
