@@ -13,6 +13,7 @@ from admission_histories import (
     World,
     flushes,
     give_backs,
+    histories,
     leaps,
     most_in_any_window,
     passes,
@@ -404,7 +405,11 @@ def test_level_beyond_the_horizon_counts_as_lost() -> None:
 
 @settings(max_examples=HISTORIES, deadline=None)
 @pytest.mark.timeout(60 + HISTORIES // 10)
-@given(st.lists(reserves | passes | give_backs | steps_back | leaps, max_size=60))
+@given(
+    histories(
+        shrunk=False, with_sets=lambda sets: reserves(sets) | reserves(sets) | passes | give_backs | steps_back | leaps
+    )
+)
 def test_no_window_ever_holds_more_than_the_limit(steps: list[Step]) -> None:
     world = World(ledger=RESTED)
 
