@@ -215,12 +215,25 @@ def test_given_back_slot_can_be_taken_again() -> None:
     assert ring(left) == (T,)
 
 
-def test_slot_that_is_no_longer_the_newest_is_not_taken_back() -> None:
+def test_slot_that_later_ones_build_on_is_taken_back_all_the_same() -> None:
+    """It was never sent, so none of them is wrong without it."""
     first = granted(RESTED, ONE)
     second = granted(first.ledger, ONE, at_us=T + 5)
 
-    assert give_back(second.ledger, (ONE,), first.at_us, T + 9) is None
+    left = give_back(second.ledger, (ONE,), first.at_us, T + 9)
+
+    assert left is not None
+    assert ring(left) == (T + 5,)
     assert give_back(Ledger(), (ONE,), first.at_us, T + 9) is None
+
+
+def test_slot_taken_out_of_a_full_ring_leaves_the_bound_of_what_was_pushed_out() -> None:
+    full = Ledger(ALL_LONG_AGO, {(HOLDER, "cancel"): (T + 5, T, T - 300_000)})
+
+    left = give_back(full, (ONE,), T, T + 9)
+
+    assert left is not None
+    assert ring(left) == (T + 5, T - 300_000, T - 300_000)
 
 
 def test_given_back_slot_does_not_forget_what_the_ring_pushed_out() -> None:

@@ -37,13 +37,17 @@ local function ring_spend(demand, at)
 end
 
 local function ring_undo(demand, at)
-  local spent, own = demand.spent, string.rep(format('%016.0f', at), demand.weight)
-  if sub(spent, 1, #own) ~= own then
+  local spent, written, place = demand.spent, format('%016.0f', at), 0
+  local own = string.rep(written, demand.weight)
+  while place < #spent and sub(spent, place + 1, place + DIGITS) > written do
+    place = place + DIGITS
+  end
+  if sub(spent, place + 1, place + #own) ~= own then
     return false
   end
-  demand.spent = sub(spent, #own + 1)
+  demand.spent = sub(spent, 1, place) .. sub(spent, place + #own + 1)
   if #spent >= demand.keep * DIGITS then
-    local bound = at - demand.window
+    local bound = place == 0 and at - demand.window or at
     if demand.spent ~= '' then
       bound = min(bound, tonumber(sub(demand.spent, -DIGITS)) or bound)
     end
