@@ -142,6 +142,17 @@ async def test_large_slot_is_given_back_once(limiter: RedisLimiter) -> None:
     assert (await take(limiter, slow))[0].free == 28
 
 
+@pytest.mark.parametrize("level", [f"L 1 {9 * 10**15} 1", "L 1 2", "L x 1 1", "1"])
+async def test_level_that_can_not_be_one_is_replaced_and_held(
+    limiter: RedisLimiter, valkey: Server, level: str
+) -> None:
+    valkey.client.hset(keys.holder(HOLDER), "spent:large", level)
+
+    first, second = await take(limiter, LARGE), await take(limiter, LARGE, 400_000)
+
+    assert (first, len(second)) == ((), 1)
+
+
 async def test_limit_that_becomes_large_is_held_for_a_window(limiter: RedisLimiter, valkey: Server) -> None:
     await take(limiter, ONE)
     valkey.client.hdel(keys.holder(HOLDER), "ceiling:cancel")

@@ -129,6 +129,34 @@ def test_lua_and_reference_agree_on_any_history(
         assert _pairs(prospects) == world.outlook(looked_at)
 
 
+def walked(server: Server, history: list[Step]) -> None:
+    """Hold both to one history."""
+    server.client.flushall()
+    for holder in HOLDERS:
+        server.rest(holder)
+    world = World(ledger=rested())
+    for step in history:
+        assert twin(server, world, step) == world.walk(step), step
+
+
+@pytest.mark.parametrize("pause_us", [5_000_000, 30_000_000, 55_000_000, 70_000_000])
+def test_lua_and_reference_agree_how_long_a_smaller_configuration_stays_fresh(
+    valkey_session: Server, pause_us: int
+) -> None:
+    larger = (Demand("fast", HOLDERS[0], 3, 1_000_000, 1, 3),)
+    smaller = (Demand("fast", HOLDERS[0], 2, 1_300_000, 1, 2),)
+
+    for first, second in ((larger, smaller), (smaller, larger)):
+        asked: list[Step] = [
+            Reserve(first, 0),
+            Pass(pause_us),
+            Reserve(first, 0),
+            Pass(pause_us),
+            Reserve(second, 0, most=30),
+        ]
+        walked(valkey_session, [*asked, Pass(pause_us), Reserve(first, 0, most=30), Pass(1), Reserve(second, 0)])
+
+
 def _pairs(numbers: Sequence[object]) -> tuple[Prospect, ...]:
     whole = [number for number in numbers if isinstance(number, int)]
     return tuple(Prospect(free, wait) for free, wait in zip(whole[::2], whole[1::2], strict=True))
