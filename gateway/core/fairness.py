@@ -41,13 +41,12 @@ class _Caller(Generic[Item]):
     heap: list[tuple[float, int, Ticket[Item]]] = field(default_factory=list)
     waiting: int = 0
 
-    def next(self) -> Ticket[Item] | None:
-        while self.heap:
-            ticket = self.heap[0][2]
+    def pop(self) -> Ticket[Item]:
+        """The next one; there is one, since a caller without any is forgotten."""
+        while True:
+            ticket = heapq.heappop(self.heap)[2]
             if not ticket.gone:
                 return ticket
-            heapq.heappop(self.heap)
-        return None
 
     def compact(self) -> None:
         """Withdrawn tickets in the middle of the heap must not pile up."""
@@ -121,21 +120,16 @@ class WaitingRoom(Generic[Item]):
     def _take_from(self, lane: Lane) -> Ticket[Item]:
         """Deficit round robin with a cost of one: the caller at the front spends its credit, then goes to the back."""
         callers = self._lanes[lane]
-        while True:
-            name, caller = next(iter(callers.items()))
-            ticket = caller.next()
-            if ticket is None:
-                del callers[name]
-                continue
-            if caller.credit <= 0:
-                caller.credit = caller.weight
-            caller.credit -= 1
-            self._strike(ticket)
-            heapq.heappop(caller.heap)
-            if caller.credit == 0:
-                callers.move_to_end(name)
-            self._forget_if_empty(ticket)
-            return ticket
+        name, caller = next(iter(callers.items()))
+        ticket = caller.pop()
+        if caller.credit <= 0:
+            caller.credit = caller.weight
+        caller.credit -= 1
+        self._strike(ticket)
+        if caller.credit == 0:
+            callers.move_to_end(name)
+        self._forget_if_empty(ticket)
+        return ticket
 
     def _strike(self, ticket: Ticket[Item]) -> None:
         ticket.gone = True

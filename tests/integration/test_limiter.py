@@ -33,7 +33,7 @@ from real_valkey import Server
 from gateway.backends.clock import SystemClock
 from gateway.backends.limiter import RedisLimiter
 from gateway.backends.redis import scripts
-from gateway.backends.redis.link import Link
+from gateway.backends.redis.link import Link, Reply
 from gateway.core import keys
 from gateway.core.admission import Demand, Epoch, Ledger, Prospect
 from gateway.ports import Outlook, Slot, TooFar, Unavailable
@@ -324,6 +324,22 @@ async def test_server_that_is_not_there_is_unavailable() -> None:
 
     with pytest.raises(Unavailable):
         await nowhere.reserve((ONE,), 0)
+
+
+class Stranger(Link):
+    """A link to something that answers every script alike."""
+
+    async def run(self, _script: object, _keys: object, _arguments: object) -> Reply:
+        return [b"something else"]
+
+
+async def test_answer_of_another_shape_is_unavailable() -> None:
+    strange = RedisLimiter(Stranger("unix:///nowhere", 100), SystemClock(), ahead=0)
+
+    with pytest.raises(Unavailable, match="another shape"):
+        await strange.reserve((ONE,), 0)
+    with pytest.raises(Unavailable, match="another shape"):
+        await strange.outlook((ONE,))
 
 
 def test_ring_keys_expire_a_little_after_their_window(valkey: Server) -> None:

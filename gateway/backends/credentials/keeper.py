@@ -23,7 +23,6 @@ from gateway.venues.base import BadMaterial, Login, Site, Token, Venue
 ABSENT_S = 1.0
 ABSENT_MOST = 1024
 RETRY_S = 1.0
-READ_MOST_S = 5.0
 MS_PER_S = 1000
 
 UNKNOWN = NoSigner(Outcome.UNKNOWN_ACCOUNT, "no credential of this name is stored")
@@ -43,10 +42,11 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """When a cached credential is read again, and how long it serves while the store is down."""
+    """When a credential is read again, how long it serves while the store is down, and how long a read may take."""
 
     refresh_s: float
     stale_s: float
+    read_most_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +199,11 @@ class CredentialKeeper:
     async def _read(self, account: Account) -> Stored | None:
         """What is stored; None where the store does not answer, which is logged when it begins and when it ends."""
         try:
-            async with asyncio.timeout(READ_MOST_S):
+            async with asyncio.timeout(self._freshness.read_most_s):
                 stored = await self._store.read(account)
         except (Unavailable, TimeoutError) as error:
             if self._store_up:
-                log.warning("credential.store_down", reason=str(error) or f"no answer in {READ_MOST_S} s")
+                log.warning("credential.store_down", reason=str(error) or "no answer in time")
             self._store_up = False
             return None
         if not self._store_up:

@@ -64,9 +64,9 @@ if #demands > 0 then
   end
 end
 
--- Its owner may still be alive and slow: without its fence it can't begin to send any more.
+-- Its owner may still be alive and slow: from a final state it can't begin to send any more.
 for key, entry in pairs(abandoned) do
-  redis.call('HSET', key, 'state', 'refused', 'fence', entry.fence + 1, 'settled_ms', at_ms)
+  redis.call('HSET', key, 'state', 'refused', 'settled_ms', at_ms)
   release(entry.idempotency_key, key)
 end
 

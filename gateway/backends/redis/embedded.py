@@ -26,7 +26,7 @@ from gateway.backends.redis.startup import EmbeddedError, dismiss_orphan, last_w
 PR_SET_PDEATHSIG = 1
 SERVERS = ("valkey-server", "redis-server")
 FIRST_PAUSE_S, LONGEST_PAUSE_S, CALM_S = 0.02, 2.0, 10.0
-STOP_S = 5.0
+PATIENCE_S = 5.0
 
 Event = Callable[[str, str], None]
 """Told `redis.died`, `redis.restarted` or `redis.not_restarted`, and a detail for people."""
@@ -60,11 +60,12 @@ def find_server() -> Path:
 
 
 class EmbeddedRedis:
-    """One server on one data folder, while the context lasts."""
+    """One server on one data folder, while the context lasts; `patience_s` for a server that is asked to leave."""
 
-    def __init__(self, data_dir: Path, event: Event = ignore_event) -> None:
+    def __init__(self, data_dir: Path, event: Event = ignore_event, patience_s: float = PATIENCE_S) -> None:
         self._data_dir = data_dir.absolute()
         self._event = event
+        self._patience_s = patience_s
         self._closing = asyncio.Event()
         self._ends = contextlib.AsyncExitStack()
         self._socket = self._data_dir / SOCKET
@@ -87,7 +88,7 @@ class EmbeddedRedis:
             self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             ends.enter_context(_locked(self._data_dir))
             self._socket = ends.enter_context(socket_folder(self._data_dir)) / SOCKET
-            await dismiss_orphan(self._socket)
+            await dismiss_orphan(self._socket, self._patience_s)
             ends.push_async_callback(self._stop)
             await self._launch()
             watch = asyncio.create_task(self._watch(), name="embedded-redis")
@@ -120,9 +121,9 @@ class EmbeddedRedis:
 
     async def _watch(self) -> None:
         pause_s = FIRST_PAUSE_S
-        while self._process is not None:
-            born = monotonic()
-            code = await self._process.wait()
+        while True:
+            process, born = self._process, monotonic()
+            code = None if process is None else await process.wait()
             if self._closing.is_set():
                 return
             self._event("redis.died", f"exit code {code}")
@@ -152,7 +153,7 @@ class EmbeddedRedis:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), STOP_S)
+            await asyncio.wait_for(process.wait(), self._patience_s)
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
