@@ -74,7 +74,10 @@ class Courier:
         """Close the gate that the venue's refusal names, with the wait that then holds; or open it after a probe."""
         try:
             if refusal is not None:
-                return replace(refusal, retry_after_ms=await self.gates.close(account, refusal))
+                self.meter.gate_shut(account.venue, refusal)
+                wait_ms = await self.gates.close(account, refusal)
+                self.meter.gated(account.venue, refusal.scope, wait_ms / 1000)
+                return replace(refusal, retry_after_ms=wait_ms)
             if slot.probe:
                 await self.gates.reopen(account)
         except Unavailable as lost:

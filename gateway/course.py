@@ -31,6 +31,7 @@ class Course:
     batch: int = 0
     waited_s: float = 0.0
     venue_s: float | None = None
+    acknowledged: Settled | None = None
     degraded: bool = False
 
     @property

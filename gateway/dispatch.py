@@ -91,6 +91,7 @@ class Dispatcher:
         self._lines: dict[str, Line] = {}
         self._by_caller: dict[str, int] = {}
         self._waiting = 0
+        self._returning: set[asyncio.Future[None]] = set()
 
     @property
     def waiting(self) -> int:
@@ -122,7 +123,7 @@ class Dispatcher:
     def wait_us(self, seat: Seat) -> int:
         """How long a newcomer would wait behind those who are here; 0 where nobody waits."""
         line = self._lines.get(seat.fare.key)
-        return 0 if line is None else line.wait_us(line.room.ahead_of(seat.lane, seat.caller, seat.weight))
+        return 0 if line is None else line.wait_us(_ticket(seat))
 
     async def admit(self, seat: Seat) -> Admission:
         """Wait for a slot, or be told at once that none comes in time; raises CallerLeft, and Unavailable."""
@@ -160,8 +161,8 @@ class Dispatcher:
 
     async def _wait(self, line: Line, seat: Seat) -> Admission:
         loop = asyncio.get_running_loop()
-        turn: Turn = loop.create_future()
-        ticket = Ticket(turn, seat.lane, seat.caller, seat.weight, seat.deadline)
+        ticket = _ticket(seat)
+        turn = ticket.item
         line.join(ticket)
         self._bump(seat.caller, 1)
         timer = loop.call_later(max(0.0, seat.deadline - self._clock.monotonic()), _expire, turn)
@@ -169,12 +170,24 @@ class Dispatcher:
         try:
             return await turn
         except TimeoutError:
-            return OverDeadline(line.wait_us(0))
+            return OverDeadline(line.wait_us(ticket))
+        except asyncio.CancelledError:
+            self._return(line, turn)
+            raise
         finally:
             seat.patience.wait_for(None)
             timer.cancel()
             line.leave(ticket)
             self._bump(seat.caller, -1)
+
+    def _return(self, line: Line, turn: Turn) -> None:
+        """Whoever is cancelled in the tick of the hand-over leaves the slot to the next."""
+        if not turn.done() or turn.cancelled() or turn.exception() is not None:
+            return
+        if isinstance(boarding := turn.result(), Boarding):
+            returning = asyncio.ensure_future(line.put_back(boarding))
+            self._returning.add(returning)
+            returning.add_done_callback(self._returning.discard)
 
     def _bump(self, caller: str, change: int) -> None:
         self._waiting += change
@@ -183,6 +196,11 @@ class Dispatcher:
             self._by_caller[caller] = left
         else:
             del self._by_caller[caller]
+
+
+def _ticket(seat: Seat) -> Ticket[Turn]:
+    turn: Turn = asyncio.get_running_loop().create_future()
+    return Ticket(turn, seat.lane, seat.caller, seat.weight, seat.deadline)
 
 
 def _expire(turn: Turn) -> None:

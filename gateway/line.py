@@ -6,10 +6,11 @@ everybody who fits.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gateway.core.admission import Fare, Gated, Slot, Spending
+from gateway.core.admission import Demand, Fare, Gated, Slot, Spending
 from gateway.core.fairness import Ticket, WaitingRoom, drain_us
 from gateway.core.model import Account, Lane
 from gateway.party import Party
@@ -17,8 +18,9 @@ from gateway.ports import Clock, Limiter, TooFar, Unavailable
 
 FOREVER_US = 3_600_000_000
 US_PER_S = 1_000_000
-URGENT_LANES = (Lane.KILL, Lane.URGENT)
-PACE_WEIGHT = 0.1
+URGENT_LANES, OTHER_LANES = (Lane.KILL, Lane.URGENT), (Lane.NORMAL, Lane.RECONCILE)
+LOOK_AGAIN_S = 0.5
+SLOTS_KEPT = 4096
 # A storm's first cancels must not use up the batch slots half empty. Only those who queue anyway wait so long.
 FILL_S = 0.01
 BURST_MOST = 16
@@ -50,12 +52,11 @@ class Line:
     _holders: dict[bool, asyncio.Task[None]] = field(default_factory=dict)
     _deserted: asyncio.Event = field(default_factory=asyncio.Event)
     _crowded: asyncio.Event = field(default_factory=asyncio.Event)
-    _pace_s: float = 0.0
-    _last_slot_at: float | None = None
+    _came: deque[float] = field(default_factory=lambda: deque(maxlen=SLOTS_KEPT))
 
     def wanted(self, *, urgent: bool) -> bool:
-        """Whether a slot of this kind would find a taker."""
-        return any(self.room.count(lane) for lane in URGENT_LANES) if urgent else len(self.room) > 0
+        """Whether somebody waits for whom a slot of this kind would have to be held."""
+        return any(self.room.count(lane) > 0 for lane in (URGENT_LANES if urgent else OTHER_LANES))
 
     def join(self, ticket: Ticket[Turn]) -> None:
         """Begin to wait; somebody looks after the line from then on."""
@@ -73,16 +74,25 @@ class Line:
         if not self.room:
             self._deserted.set()
 
-    def wait_us(self, ahead: int) -> int:
-        """How long somebody with so many ahead of him waits, as far as can be known.
+    def wait_us(self, seat: Ticket[Turn]) -> int:
+        """How long a newcomer would wait, as far as can be known; other replicas may be given a part of the slots."""
+        ahead = self.room.ahead_of(seat.lane, seat.caller, seat.weight, seat.deadline)
+        first_s = min((slot.matures_at for slot in self._held), default=0.0) - self.clock.monotonic()
+        batched = self._batches(ahead + 1)
+        spending = self._spending(batched=batched)
+        demands = spending.urgent if seat.lane in URGENT_LANES else spending.normal
+        requests = ahead // self.fare.batch_most if batched else ahead
+        return int(max(0.0, first_s) * US_PER_S + drain_us(demands, requests) / self._part(demands))
 
-        Other replicas take slots too, so the pace that this line has seen counts where it is slower than the limit's.
-        """
-        now = self.clock.monotonic()
-        first_s = max(0.0, min(slot.matures_at for slot in self._held) - now) if self._held else 0.0
-        requests = ahead // self.fare.batch_most if self._batches(ahead) else ahead
-        by_limit_us = drain_us(self._spending(batched=self._batches(ahead)).urgent, requests)
-        return int(first_s * US_PER_S) + max(by_limit_us, int(self._pace_s * requests * US_PER_S))
+    def _part(self, demands: tuple[Demand, ...]) -> float:
+        """Which part of the slots came here in the last window; all of them where the line is younger than that."""
+        if not self._came:
+            return 1.0
+        most = min(demand.tokens // demand.weight for demand in demands)
+        since = self._came[-1] - max(demand.window_us for demand in demands) / US_PER_S
+        if self._came[0] > since:
+            return 1.0
+        return min(1.0, max(1, sum(came > since for came in self._came)) / most)
 
     async def aclose(self) -> None:
         """Stop looking after the line."""
@@ -120,7 +130,7 @@ class Line:
         taken = await self.limiter.reserve(spending.urgent if urgent else spending.normal, FOREVER_US, max(1, most))
         match taken:
             case TooFar(wait_us=wait_us):
-                await asyncio.sleep(wait_us / US_PER_S)
+                await _first_of(self._deserted, min(wait_us / US_PER_S, LOOK_AGAIN_S))
             case Gated():
                 self._tell_all(taken)
             case _:
@@ -129,10 +139,17 @@ class Line:
     async def _hold(self, slots: tuple[Slot, ...], each: int, *, batched: bool) -> None:
         self._held.extend(slots)
         for slot in slots:
-            self._note(slot)
-            await _first_of(self._deserted, slot.matures_at - self.clock.monotonic())
+            self._came.append(slot.matures_at)
+            # Who leaves last and who comes next may do so in one tick: the room decides, not the event.
+            while self.room and (left_s := slot.matures_at - self.clock.monotonic()) > 0:
+                await _first_of(self._deserted, left_s)
             self._held.remove(slot)
             await self._hand_over(slot, each, batched=batched)
+
+    async def put_back(self, boarding: Boarding) -> None:
+        """A slot that was handed over to somebody who could not take it any more."""
+        if boarding.party is None:
+            await self._hand_over(boarding.slot, 1, batched=False)
 
     async def _hand_over(self, slot: Slot, each: int, *, batched: bool) -> None:
         turns = [ticket.item for ticket in self.room.take_many(each) if not ticket.item.done()]
@@ -143,13 +160,6 @@ class Line:
         for turn in turns:
             turn.set_result(boarding)
         self.count_slot("used")
-
-    def _note(self, slot: Slot) -> None:
-        """Learn from a slot how far apart they come."""
-        if self._last_slot_at is not None:
-            gap_s = max(0.0, slot.matures_at - self._last_slot_at)
-            self._pace_s = gap_s * PACE_WEIGHT + self._pace_s * (1 - PACE_WEIGHT)
-        self._last_slot_at = slot.matures_at
 
     def _tell_all(self, news: Gated | Unavailable) -> None:
         for ticket in self.room.take_many(len(self.room)):

@@ -5,14 +5,14 @@ Once a byte may have left, the only way out is what the venue said, or `unknown`
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from gateway.core.admission import Gated, Missed
 from gateway.core.answer import Answer, Asked
-from gateway.core.idempotency import SETTLED_AS, Claimed, Fresh, Known, Late, Mismatch, Settlement
+from gateway.core.idempotency import SETTLED_AS, Claimed, Fresh, Known, Late, Mismatch, Settlement, State
 from gateway.core.model import VenueId, Wait
-from gateway.core.outcome import AuthRefused, Outcome, ReadBack, Settled, Throttled, Unclear, conclude
+from gateway.core.outcome import AuthRefused, Outcome, ReadBack, Settled, Throttled, Unclear
 from gateway.core.wire import NotSent
 from gateway.course import Course
 from gateway.desk import Desk
@@ -56,9 +56,9 @@ class Pipeline:
             return Answer(unlocked.outcome, detail=unlocked.detail)
         course = Course(asked, self.desks[asked.cancel.account.venue], unlocked, patience)
         self._lap(course, "unlock", began)
-        claimed = await self._claim(course)
-        if not isinstance(claimed, Fresh):
-            return await self._not_fresh(course, claimed)
+        while not isinstance(claimed := await self._claim(course), Fresh):
+            if (answer := await self._not_fresh(course, claimed)) is not None:
+                return answer
         admitted = await self._admit(course, claimed)
         if not isinstance(admitted, Boarding):
             return await self._turn_away(course, admitted)
@@ -98,16 +98,20 @@ class Pipeline:
         course.degraded = True
         return Fresh(fence=0)
 
-    async def _not_fresh(self, course: Course, claimed: Late | Known | Mismatch | Gated) -> Answer:
+    async def _not_fresh(self, course: Course, claimed: Late | Known | Mismatch | Gated) -> Answer | None:
+        """What is told instead; None where whoever we followed was turned away unsent, so that it is our turn."""
         match claimed:
             case Late(wait_us=wait_us):
                 return course.answer(Settled(Outcome.OVER_DEADLINE), retry_after_ms=_ms_up(wait_us))
             case Mismatch():
                 return course.answer(Settled(Outcome.KEY_REUSED))
-            case Gated():
-                return course.answer(Settled(_shut(claimed)), retry_after_ms=_ms_up(claimed.wait_us))
+            case Gated(scope=scope, wait_us=wait_us):
+                self.meter.gated(course.account.venue, scope, wait_us / US_PER_S)
+                return course.answer(Settled(_shut(claimed)), retry_after_ms=_ms_up(wait_us))
             case Known(record=record):
                 seen = await self.follower.follow(record, course.asked.deadline)
+                if seen is not None and seen.state is State.REFUSED:
+                    return None
                 course.record = record.id
                 if seen is None or not seen.body or seen.outcome is None:
                     return course.answer(Settled(Outcome.IN_PROGRESS), retry_after_ms=TRY_AGAIN_MS)
@@ -155,7 +159,8 @@ class Pipeline:
         match refused:
             case OverDeadline(wait_us=wait_us):
                 return await self._settle(course, Settled(Outcome.OVER_DEADLINE), retry_after_ms=_ms_up(wait_us))
-            case Gated(wait_us=wait_us):
+            case Gated(scope=scope, wait_us=wait_us):
+                self.meter.gated(course.account.venue, scope, wait_us / US_PER_S)
                 return await self._settle(course, Settled(_shut(refused)), retry_after_ms=_ms_up(wait_us))
             case Full(detail=detail):
                 overloaded = Settled(Outcome.OVERLOADED)
@@ -174,6 +179,8 @@ class Pipeline:
         done, _ = await asyncio.wait({work}, timeout=left_s)
         if done:
             return work.result()
+        if course.acknowledged is not None:
+            return course.answer(course.acknowledged)
         return course.answer(Settled(Outcome.UNKNOWN), detail="the deadline came before the venue's answer")
 
     async def _send_and_settle(self, course: Course) -> Answer:
@@ -204,10 +211,14 @@ class Pipeline:
         """Read the order where the reply alone cannot tell, or where the caller waits for the end."""
         asked = course.asked
         look = Look(course.desk, course.account, course.order, course.unlocked.signer, asked.caller, asked.deadline)
+        to_the_end = asked.wait is Wait.TERMINAL
         if isinstance(verdict, ReadBack):
-            return conclude(verdict, await self.reader.read(look))
-        if verdict.outcome is Outcome.ACCEPTED and asked.wait is Wait.TERMINAL:
-            return await self.reader.until_final(look, AFTER_ACK)
+            if not to_the_end:
+                return await self.reader.once(look, verdict)
+            return await self.reader.until_final(look, verdict, Outcome.UNKNOWN)
+        if verdict.outcome is Outcome.ACCEPTED and to_the_end:
+            course.acknowledged = verdict
+            return await self.reader.until_final(look, replace(AFTER_ACK, facts=verdict.facts), Outcome.ACCEPTED)
         return verdict
 
     async def _settle(

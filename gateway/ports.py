@@ -6,7 +6,7 @@ from typing import Protocol
 
 from gateway.core.admission import Demand, Gated, Slot
 from gateway.core.idempotency import Claim, Claimed, Record, RecordId, Settlement
-from gateway.core.model import Account, Lane, VenueId
+from gateway.core.model import Account, Lane, Scope, VenueId
 from gateway.core.outcome import Outcome, Throttled
 from gateway.core.wire import SendResult, WireRequest
 from gateway.venues.base import Signer
@@ -196,6 +196,14 @@ class Meter(Protocol):
 
     def batch(self, venue: VenueId, orders: int) -> None:
         """One request asks for so many orders."""
+        ...
+
+    def gate_shut(self, venue: VenueId, refusal: Throttled) -> None:
+        """A venue shut us out, in an answer to this process."""
+        ...
+
+    def gated(self, venue: VenueId, scope: Scope, wait_s: float) -> None:
+        """A gate is closed for so long, whoever closed it."""
         ...
 
     def terminal(self, venue: VenueId, seconds: float) -> None:

@@ -65,17 +65,21 @@ class Reader:
         refusal = sighting if isinstance(sighting, Throttled) else None
         return await self.courier.heed(look.account, carried.slot, refusal) or sighting
 
-    async def until_final(self, look: Look, asked: ReadBack) -> Settled:
-        """Look again until the order is provably gone, or the deadline comes; `accepted` then stays accepted."""
+    async def once(self, look: Look, asked: ReadBack) -> Settled:
+        """What one look makes of it."""
+        return conclude(asked, await self.read(look))
+
+    async def until_final(self, look: Look, asked: ReadBack, unseen: Outcome) -> Settled:
+        """Look again until the order is provably gone, or the deadline comes; `unseen` holds while nothing is seen."""
         pause_s = PAUSE_FIRST_S
         while True:
             sighting = await self.read(look)
-            if sighting is NO_READ or sighting is NO_SLOT:
-                return Settled(asked.if_open, asked.facts)
             settled = conclude(asked, sighting)
-            left_s = look.deadline - self.clock.monotonic()
-            if settled.outcome not in {Outcome.ACCEPTED, Outcome.UNKNOWN} or left_s <= pause_s:
-                return Settled(asked.if_open, asked.facts) if settled.outcome is Outcome.UNKNOWN else settled
+            if settled.outcome not in {Outcome.ACCEPTED, Outcome.UNKNOWN}:
+                return settled
+            hopeless = sighting is NO_READ or sighting is NO_SLOT
+            if hopeless or look.deadline - self.clock.monotonic() <= pause_s:
+                return settled if settled.outcome is Outcome.ACCEPTED else Settled(unseen, asked.facts)
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, PAUSE_MOST_S)
 

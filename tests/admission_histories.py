@@ -1,18 +1,23 @@
 """Random histories for the limiter, and the rule that no window may break. For the reference and for its Lua twin."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from hypothesis import strategies as st
 
-from gateway.core import admission
-from gateway.core.admission import Demand, Denied, Granted, Ledger, Prospect
+from gateway.core import gate, ledger
+from gateway.core.admission import Demand
+from gateway.core.gate import Closure, Gate
+from gateway.core.ledger import Denied, Granted, Ledger, Prospect
 from gateway.core.model import Account, VenueId
 
 START_US = 1_790_000_000_000_000
+LEASE_US = 2_000_000
 HOLDERS = tuple(Account(VenueId("venue"), name) for name in ("a", "b"))
-KEEP = {"fast": 3, "slow": 5}
-WINDOW_US = {"fast": 1_000_000, "slow": 2_500_000}
+GATES = gate.holders(HOLDERS[0])
+KEEP = {"fast": 3, "slow": 5, "large": 300}
+WINDOW_US = {"fast": 1_000_000, "slow": 2_500_000, "large": 2_000_000}
+HEAVIEST = {"fast": 2, "slow": 2, "large": 80}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +36,13 @@ class Jump:
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """Somebody asks for a slot."""
+    """Somebody asks for slots; he expects the server's time wrong by so much, or (None) not at all."""
 
     demands: tuple[Demand, ...]
     patience_us: int
+    most: int = 1
+    wrong_us: int | None = 0
+    gated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +55,76 @@ class Flush:
     """All data is lost."""
 
 
-Step = Pass | Jump | Reserve | GiveBack | Flush
+@dataclass(frozen=True, slots=True)
+class Learn:
+    """A venue's answer teaches something."""
+
+    demand: Demand
+    stated: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """A venue's refusal closes a gate."""
+
+    place: int
+    closure: Closure
+
+
+@dataclass(frozen=True, slots=True)
+class Reopen:
+    """A probe was let in."""
+
+
+Step = Pass | Jump | Reserve | GiveBack | Flush | Learn | Refuse | Reopen
 
 
 @st.composite
-def demand(draw: st.DrawFn, limit: str, holder: Account) -> Demand:
-    keep = KEEP[limit]
-    tokens = draw(st.integers(1, keep))
-    weight = draw(st.integers(1, min(2, tokens)))
-    return Demand(limit, holder, tokens, WINDOW_US[limit], weight, keep)
+def demand(draw: st.DrawFn, limit: str, holder: Account, shrunk: bool = False) -> Demand:  # noqa: FBT001, FBT002  drawn
+    """One limit as one replica has it configured; a rolling update may have made it smaller."""
+    keep, window_us = KEEP[limit], WINDOW_US[limit]
+    if shrunk:
+        keep = draw(st.sampled_from((keep, keep - 1, max(2, keep * 2 // 3))))
+        window_us = draw(st.sampled_from((window_us, window_us + 300_000)))
+    tokens = draw(st.integers(max(1, keep - 40), keep))
+    return Demand(limit, holder, tokens, window_us, draw(st.integers(1, min(HEAVIEST[limit], tokens))), keep)
 
 
-demand_sets = st.lists(
-    st.tuples(st.sampled_from(sorted(KEEP)), st.sampled_from(HOLDERS)), min_size=1, max_size=2, unique=True
-).flatmap(lambda pairs: st.tuples(*(demand(limit, holder) for limit, holder in pairs)))
-reserves = st.builds(Reserve, demand_sets, st.sampled_from((0, 400_000, 3_000_000, 20_000_000)))
+def sets_of(limits: tuple[str, ...], *, shrunk: bool) -> st.SearchStrategy[tuple[Demand, ...]]:
+    """One or two linked limits."""
+    pairs = st.lists(st.tuples(st.sampled_from(limits), st.sampled_from(HOLDERS)), min_size=1, max_size=2, unique=True)
+    return pairs.flatmap(lambda some: st.tuples(*(demand(limit, holder, shrunk) for limit, holder in some)))
+
+
+PATIENCES = st.sampled_from((0, 400_000, 3_000_000, 20_000_000))
+MOSTS = st.sampled_from((1, 1, 2, 30))
+demand_sets = sets_of(tuple(sorted(KEEP)), shrunk=False)
+reserves = st.builds(Reserve, demand_sets, PATIENCES, MOSTS)
+wild_reserves = st.builds(
+    Reserve,
+    sets_of(tuple(sorted(KEEP)), shrunk=True),
+    PATIENCES,
+    MOSTS,
+    st.sampled_from((0, 0, None, -400_000, 100_000)),
+    st.booleans(),
+)
+lessons = st.builds(
+    Learn,
+    st.sampled_from(sorted(KEEP)).flatmap(lambda limit: demand(limit, HOLDERS[0])),
+    st.sampled_from((None, 1, 2, 90)),
+)
+refusals = st.builds(
+    Refuse,
+    st.integers(0, 2),
+    st.builds(
+        Closure, st.booleans(), st.sampled_from((None, 0, 700_000, 5_000_000, 10**13)), st.sampled_from((0, 1_500_000))
+    ),
+)
+reopenings = st.just(Reopen())
 passes = st.builds(Pass, st.integers(0, 700_000))
+long_passes = st.builds(Pass, st.sampled_from((5_000_000, 61_000_000, 130_000_000, 700_000_000)))
 steps_back = st.builds(Jump, st.integers(-5_000_000, -1))
+leaps = st.builds(Jump, st.integers(260_000, 900_000_000))
 jumps = st.builds(Jump, st.integers(-5_000_000, 500_000))
 give_backs = st.just(GiveBack())
 flushes = st.just(Flush())
@@ -77,9 +138,11 @@ class World:
     real_us: int = START_US
     server_us: int = START_US
     ledger: Ledger = field(default_factory=Ledger)
+    gates: dict[Account, Gate] = field(default_factory=dict)
     held: list[tuple[tuple[Demand, ...], int, int]] = field(default_factory=list)
+    seen: dict[Account, tuple[int, int]] = field(default_factory=dict)
 
-    def walk(self, step: Step) -> object:
+    def walk(self, step: Step) -> object:  # noqa: PLR0911  one per kind
         """Do one step; what comes back is what the Lua twin must say, too."""
         match step:
             case Pass(by_us=by_us):
@@ -89,17 +152,34 @@ class World:
                 self.server_us += by_us
                 return None
             case Flush():
-                self.ledger = Ledger()
+                self.ledger, self.gates = Ledger(), {}
                 return None
             case Reserve():
                 return self._reserve(step)
             case GiveBack():
                 return self._give_back()
+            case Learn(demand=of, stated=stated):
+                self.ledger, left = ledger.tighten(self.ledger, of, stated, self.server_us)
+                return left
+            case Refuse(place=place, closure=closure):
+                return self._refuse(GATES[place], closure)
+            case Reopen():
+                self._reopen()
+                return None
             case _:
                 assert_never(step)
 
+    def expected(self, step: Reserve) -> dict[Account, int]:
+        """What whoever asks thinks that each holder's time is, by his own steady clock."""
+        known = {each.holder for each in step.demands} & self.seen.keys()
+        return {
+            holder: self.seen[holder][1] + self.real_us - self.seen[holder][0] + step.wrong_us
+            for holder in known
+            if step.wrong_us is not None
+        }
+
     def outlook(self, demands: tuple[Demand, ...]) -> tuple[Prospect, ...]:
-        return admission.outlook(self.ledger, demands, self.server_us, self.ahead)
+        return ledger.outlook(self.ledger, demands, self.server_us, self.ahead)
 
     def sends(self) -> dict[tuple[Account, str], list[int]]:
         """Each limit's tokens by the real time at which they are spent."""
@@ -112,23 +192,63 @@ class World:
     def unsent(self) -> int:
         return sum(real_us > self.real_us for _, _, real_us in self.held)
 
-    def _reserve(self, step: Reserve) -> tuple[int, ...]:
-        decision = admission.decide(self.ledger, step.demands, self.server_us, step.patience_us, self.ahead)
-        self.ledger = decision.ledger
-        match decision:
-            case Granted(at_us=at_us, wait_us=wait_us):
-                self.held.append((step.demands, at_us, self.real_us + wait_us))
-                return (1, at_us, wait_us)
-            case Denied(wait_us=wait_us):
-                return (0, wait_us)
-            case _:
-                assert_never(decision)
+    def _reserve(self, step: Reserve) -> tuple[object, ...]:
+        if step.gated and (refused := self._shut()):
+            return refused
+        first = self._decide(step, step.patience_us)
+        if isinstance(first, Denied):
+            return "far", first.wait_us, self._times(step)
+        probing = int(step.gated and any(name in self.gates for name in GATES))
+        taken, free_now = 1, first.wait_us == 0 and not probing
+        while free_now and taken < step.most and isinstance(self._decide(step, 0), Granted):
+            taken += 1
+        if probing:
+            until_us = self.server_us + first.wait_us + LEASE_US
+            self.gates |= {name: gate.probe(self.gates[name], until_us) for name in GATES if name in self.gates}
+        free, reset_us = self._prospect(step.demands[0])
+        return "slots", taken, first.wait_us, self._times(step), probing, free, reset_us
+
+    def _decide(self, step: Reserve, patience_us: int) -> Granted | Denied:
+        steady = ledger.synchronise(self.ledger, step.demands, self.server_us, self.expected(step))
+        decision = ledger.decide(steady, step.demands, self.server_us, patience_us, self.ahead)
+        if isinstance(decision, Granted):
+            self.ledger = decision.ledger
+            self.held.append((step.demands, decision.at_us, self.real_us + decision.wait_us))
+        elif patience_us or step.patience_us == 0:
+            self.ledger = decision.ledger
+        return decision
+
+    def _prospect(self, first: Demand) -> tuple[int, int]:
+        prospect = self.outlook((first,))[0]
+        return prospect.free, prospect.wait_us
+
+    def _times(self, step: Reserve) -> list[int]:
+        """Each holder's time, which whoever asked remembers."""
+        holders = dict.fromkeys(each.holder for each in step.demands)
+        epochs = self.ledger.epochs
+        times = {name: max(self.server_us + epochs[name].offset_us, epochs[name].seen_us) for name in holders}
+        self.seen |= {name: (self.real_us, now_us) for name, now_us in times.items()}
+        return list(times.values())
+
+    def _shut(self) -> tuple[object, ...] | None:
+        waits = [gate.shut_us(self.gates.get(name), self.server_us, LEASE_US) for name in GATES]
+        longest = max(waits)
+        place = max(index for index, wait_us in enumerate(waits) if wait_us == longest)
+        return ("gated", place, int(self.gates[GATES[place]].banned), longest) if longest else None
+
+    def _refuse(self, name: Account, closure: Closure) -> int:
+        self.gates[name] = gate.close(self.gates.get(name), closure, self.server_us)
+        return self.gates[name].until_us - self.server_us
+
+    def _reopen(self) -> None:
+        left = {name: gate.reopen(self.gates.get(name), self.server_us) for name in GATES}
+        self.gates = {name: kept for name, kept in left.items() if kept is not None}
 
     def _give_back(self) -> bool:
         if not self.held:
             return False
         demands, at_us, _ = self.held[-1]
-        left = admission.give_back(self.ledger, demands, at_us, self.server_us)
+        left = ledger.give_back(self.ledger, demands, at_us, self.server_us)
         if left is None:
             return False
         self.ledger = left
@@ -139,3 +259,8 @@ class World:
 def most_in_any_window(instants: list[int], window_us: int) -> int:
     """Counted at each send, looking one half-open window ahead, which finds the fullest one."""
     return max((sum(start <= at < start + window_us for at in instants) for start in instants), default=0)
+
+
+def rested() -> Ledger:
+    """Nothing was spent for long."""
+    return replace(Ledger(), epochs={holder: ledger.Epoch(0, 0) for holder in HOLDERS})

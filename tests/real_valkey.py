@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import pytest
 from redis import Redis
@@ -32,7 +33,7 @@ class Server:
 
     def rest(self, holder: Account) -> None:
         """Write an epoch as if the gateway had run for long, so that no hold stands in a test's way."""
-        self.client.hset(keys.epoch(holder), mapping={"armed_us": 0, "seen_us": 0, "offset_us": 0})
+        self.client.hset(keys.holder(holder), mapping={"armed_us": 0, "seen_us": 0, "offset_us": 0})
 
 
 @contextmanager
@@ -80,3 +81,9 @@ def _wait(client: Redis, socket: Path) -> None:
             time.sleep(0.01)
         else:
             return
+
+
+def spent(server: Server, holder: Account, limit: str) -> list[int]:
+    """The grant instants that a ring remembers, newest first."""
+    ring = cast("bytes | None", server.client.hget(keys.holder(holder), f"spent:{limit}")) or b""
+    return [int(ring[start : start + 16]) for start in range(0, len(ring), 16)]

@@ -7,8 +7,9 @@ cost one whole window, so that what was sent under one rule has rested before th
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from gateway.core.admission import Demand, Gated, Granted, Ledger, Slot, decide
-from gateway.core.admission import outlook as look
+from gateway.core.admission import Demand, Gated, Slot
+from gateway.core.ledger import Granted, Ledger, decide
+from gateway.core.ledger import outlook as look
 from gateway.core.share import share
 from gateway.ports import Clock, Limiter, Outlook, TooFar, Unavailable
 

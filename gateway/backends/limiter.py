@@ -1,78 +1,89 @@
-"""Slots over all replicas (ports.Limiter): what `core/admission.py` decides, decided inside Redis."""
+"""Slots over all replicas (ports.Limiter): what `core/ledger.py` decides, decided inside Redis."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from gateway.backends.redis.link import Argument, Link
-from gateway.backends.redis.scripts import (
-    ARM,
-    GIVE_BACK,
-    OUTLOOK,
-    RESERVE,
-    SERVER_TIME,
-    Lost,
-    demand_arguments,
-    demand_keys,
-    ignore_loss,
-    report,
-)
-from gateway.core.admission import Demand
-from gateway.ports import Clock, Outlook, Slot, TooFar, Unavailable
+from gateway.backends.admittance import Admittance, account_of, gated, odd, slot
+from gateway.backends.redis.link import Argument, Link, Reply
+from gateway.backends.redis.scripts import ARM, GIVE_BACK, LEARN, OUTLOOK, RESERVE, Script
+from gateway.core.admission import Demand, Gated, Slot
+from gateway.ports import Outlook, TooFar
 
 US_PER_S = 1_000_000
 
+Learned = Callable[[Demand, int], None]
+"""Told a limit and how many of its tokens are in force after a venue's answer, which may be fewer than configured."""
+
+
+def ignore_lesson(demand: Demand, tokens: int) -> None:
+    """Tell nobody; for tests and tools."""
+
 
 class RedisLimiter:
-    """The limiter that all replicas share.
+    """The limiter that all replicas share."""
 
-    `ahead` is how many tokens of a limit the replicas together may hold reserved for later: so many count as still to
-    be sent after the data was lost, since nobody can tell any more.
-    """
-
-    def __init__(self, link: Link, clock: Clock, *, ahead: int, lost: Lost = ignore_loss) -> None:
+    def __init__(self, link: Link, admittance: Admittance, learned: Learned = ignore_lesson) -> None:
         self._link = link
-        self._clock = clock
-        self._ahead = ahead
-        self._lost = lost
+        self._admittance = admittance
+        self._learned = learned
 
-    async def reserve(self, demands: tuple[Demand, ...], patience_us: int) -> Slot | TooFar:
-        """Take the next slot, which may lie ahead; or learn how far it is. All limits or none."""
+    async def reserve(
+        self, demands: tuple[Demand, ...], patience_us: int, most: int = 1
+    ) -> tuple[Slot, ...] | TooFar | Gated:
+        """Take the slots that are free now, so many at most; where none is, the next one. All limits or none."""
+        asked = self._admittance.clock.monotonic()
         if not demands:
-            return Slot(self._clock.monotonic(), 0, demands)
-        arguments: tuple[Argument, ...] = (SERVER_TIME, patience_us, self._ahead, *demand_arguments(demands))
-        match await self._link.run(RESERVE, demand_keys(demands), arguments):
-            case [1, int(at_us), int(wait_us), list(lost)]:
-                report(lost, self._lost)
-                # The time after the reply is later than the server's: the error is a late send, never an early one.
-                return Slot(self._clock.monotonic() + wait_us / US_PER_S, at_us, demands)
-            case [0, int(wait_us), list(lost)]:
-                report(lost, self._lost)
+            return (Slot(asked, 0, demands),) * most
+        match await self._run(RESERVE, demands, patience_us, most):
+            case [b"slots", int(taken), int(wait_us), [int(first_us), *times], list(lost), *rest]:
+                moment = self._admittance.told(asked, demands, [first_us, *times], lost)
+                # The latest moment that the grant can have been made at: the error is a late send, never an early one.
+                return (slot(moment + wait_us / US_PER_S, first_us + wait_us, demands, rest),) * taken
+            case [b"far", int(wait_us), list(times), list(lost)]:
+                self._admittance.told(asked, demands, times, lost)
                 return TooFar(wait_us)
+            case [b"gated", int(place), int(banned), int(wait_us)]:
+                return gated(place, banned, wait_us)
             case _:
-                raise Unavailable("redis", "an answer of another shape")
+                raise odd()
 
     async def give_back(self, slot: Slot) -> bool:
         """Return a slot that nobody used; False where later ones build on it already, so that it is wasted."""
         if not slot.demands:
             return True
-        arguments: tuple[Argument, ...] = (SERVER_TIME, slot.granted_us, *demand_arguments(slot.demands))
-        return await self._link.run(GIVE_BACK, demand_keys(slot.demands), arguments) == 1
+        return await self._run(GIVE_BACK, slot.demands, slot.granted_us, gated=slot.probe) == 1
 
     async def outlook(self, demands: tuple[Demand, ...]) -> Sequence[Outlook]:
         """Look without taking."""
         if not demands:
             return ()
-        arguments: tuple[Argument, ...] = (SERVER_TIME, self._ahead, *demand_arguments(demands))
-        match await self._link.run(OUTLOOK, demand_keys(demands), arguments):
+        match await self._run(OUTLOOK, demands, gated=False):
             case list(numbers) if len(numbers) == 2 * len(demands):
                 whole = [number for number in numbers if isinstance(number, int)]
                 pairs = zip(demands, whole[::2], whole[1::2], strict=True)
                 return [Outlook(demand.limit, demand.tokens, free, wait) for demand, free, wait in pairs]
             case _:
-                raise Unavailable("redis", "an answer of another shape")
+                raise odd()
 
     async def arm(self, demands: tuple[Demand, ...]) -> None:
         """Make sure that the epoch marker is there, so that the first cancel does not pay the hold."""
         if not demands:
             return
-        lost = await self._link.run(ARM, demand_keys(demands), (SERVER_TIME, *demand_arguments(demands)))
-        report(lost if isinstance(lost, list) else (), self._lost)
+        lost = await self._run(ARM, demands, gated=False)
+        self._admittance.told(0.0, (), (), lost if isinstance(lost, list) else ())
+
+    async def tighten(self, demand: Demand, stated: int | None) -> int:
+        """Learn a limit that a venue stated, or, with None, that it refused where we were inside; what is in force now.
+
+        Never above the configuration, and relaxed after a quiet time.
+        """
+        match await self._run(LEARN, (demand,), "" if stated is None else stated, gated=False):
+            case int(tokens):
+                self._learned(demand, tokens)
+                return tokens
+            case _:
+                raise odd()
+
+    async def _run(self, script: Script, demands: tuple[Demand, ...], *before: Argument, gated: bool = True) -> Reply:
+        account = account_of(demands) if gated else None
+        arguments = (*before, *self._admittance.arguments(account, demands))
+        return await self._link.run(script, self._admittance.keys(account, demands), arguments)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -14,8 +15,8 @@ from prometheus_client import (
 from gateway.backends.auditor import Auditor
 from gateway.backends.series import OTHER, Register
 from gateway.core.admission import Demand
-from gateway.core.model import Lane, VenueId
-from gateway.core.outcome import MEANINGS, Outcome
+from gateway.core.model import Lane, Scope, VenueId
+from gateway.core.outcome import MEANINGS, Outcome, Throttled
 
 
 class Metrics:
@@ -35,11 +36,19 @@ class Metrics:
         self._process = register.process()
         self._auditor = auditor
         self._looks: list[Callable[[], None]] = []
+        self._now = now
+        self._gates: dict[tuple[VenueId, Scope], float] = {}
         for venue in self._venues:
-            self._watch(venue, now)
+            self._watch(venue)
 
-    def _watch(self, venue: VenueId, now: Callable[[], float]) -> None:
-        self._venues[venue].window_peak_ratio.set_function(lambda: self._auditor.peak(venue, now()))
+    def _watch(self, venue: VenueId) -> None:
+        series = self._venues[venue]
+        series.window_peak_ratio.set_function(lambda: self._auditor.peak(venue, self._now()))
+        for scope, gauge in series.gate_closed.items():
+            gauge.set_function(partial(self._is_closed, venue, scope))
+
+    def _is_closed(self, venue: VenueId, scope: Scope) -> float:
+        return float(self._gates.get((venue, scope), 0.0) > self._now())
 
     # -- the path ------------------------------------------------------------------------------------------------
 
@@ -86,6 +95,14 @@ class Metrics:
         """The HTTP client wanted to send the same request again."""
         self._venues[venue].hidden_resends.inc()
 
+    def gate_shut(self, venue: VenueId, refusal: Throttled) -> None:
+        """A venue shut us out, in an answer to this process."""
+        self._venues[venue].gate_closures["banned" if refusal.banned else "limited"].inc()
+
+    def gated(self, venue: VenueId, scope: Scope, wait_s: float) -> None:
+        """A gate is closed for so long, whoever closed it."""
+        self._gates[venue, scope] = self._now() + wait_s
+
     # -- what stands behind it -----------------------------------------------------------------------------------
 
     def credential(self, venue: VenueId, result: str) -> None:
@@ -119,10 +136,6 @@ class Metrics:
     def queue_depth(self, venue: VenueId, lane: Lane, waiting: int) -> None:
         """So many wait now."""
         self._venues[venue].queue_depth[lane].set(waiting)
-
-    def unknown_open(self, venue: VenueId, records: int) -> None:
-        """So many outcomes are unknown now."""
-        self._venues[venue].unknown_open.set(records)
 
     def credential_age(self, venue: VenueId, seconds: float) -> None:
         """The oldest credential in use was last read so long ago."""

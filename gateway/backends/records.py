@@ -3,23 +3,13 @@
 A value that nobody can read is treated as not there: a double cancel is harmless, a missing one is not.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
+from gateway.backends.admittance import Admittance, gated, odd, slot
 from gateway.backends.redis.link import Argument, Link, Reply
-from gateway.backends.redis.scripts import (
-    CLAIM,
-    GET,
-    MARK_SENT,
-    SERVER_TIME,
-    SETTLE,
-    Lost,
-    demand_arguments,
-    demand_keys,
-    ignore_loss,
-    report,
-)
+from gateway.backends.redis.scripts import CLAIM, GET, MARK_SENT, SERVER_TIME, SETTLE
 from gateway.core import keys
-from gateway.core.admission import Demand
+from gateway.core.admission import Demand, Gated, Slot
 from gateway.core.idempotency import (
     Claim,
     Claimed,
@@ -43,15 +33,14 @@ TRUSTED, UNTRUSTED = "1", "0"
 
 
 class RedisRecords:
-    """The store that all replicas share; `ahead` is the limiter's."""
+    """The store that all replicas share."""
 
-    def __init__(self, link: Link, ttl_seconds: int, *, ahead: int, lost: Lost = ignore_loss) -> None:
+    def __init__(self, link: Link, ttl_seconds: int, admittance: Admittance) -> None:
         self._link = link
         self._ttl_ms = ttl_seconds * MS_PER_S
-        self._ahead = ahead
-        self._lost = lost
+        self._admittance = admittance
 
-    async def claim(self, claim: Claim, demands: tuple[Demand, ...], patience_us: int) -> Claimed:
+    async def claim(self, claim: Claim, demands: tuple[Demand, ...], patience_us: int) -> Claimed | Gated:
         """Write the wish down unless it is known; where `demands` has a slot at once, take it and mark it sent."""
         claimed = await self._claim(claim, demands, patience_us, TRUSTED)
         if claimed is None:
@@ -81,34 +70,35 @@ class RedisRecords:
         reply = await self._link.run(GET, (keys.record(record),), ())
         return read(_fields(reply)) if isinstance(reply, list) else None
 
-    async def _claim(self, claim: Claim, demands: tuple[Demand, ...], patience_us: int, trust: str) -> Claimed | None:
+    async def _claim(
+        self, claim: Claim, demands: tuple[Demand, ...], patience_us: int, trust: str
+    ) -> Claimed | Gated | None:
         """One round trip; None where what is known can't be read."""
-        reply = await self._link.run(
-            CLAIM, _claim_keys(claim, demands), self._claim_arguments(claim, demands, patience_us, trust)
-        )
-        match reply:
-            case [b"fresh", int(fence), int(sent), int(wait_us), list(lost)]:
-                report(lost, self._lost)
-                return Fresh(fence, sent == 1, wait_us)
-            case [b"late", int(wait_us), list(lost)]:
-                report(lost, self._lost)
+        admittance, account = self._admittance, claim.cancel.account
+        asked = admittance.clock.monotonic()
+        names = (*_claim_keys(claim), *admittance.keys(account, demands))
+        arguments = self._claim_arguments(claim, patience_us, trust)
+        match await self._link.run(CLAIM, names, (*arguments, *admittance.arguments(account, demands))):
+            case [b"fresh", int(fence), int(wait_us), list(times), list(lost), *rest]:
+                moment = admittance.told(asked, demands, times, lost)
+                return Fresh(fence, _slot(moment, times, demands, rest), wait_us)
+            case [b"late", int(wait_us), list(times), list(lost)]:
+                admittance.told(asked, demands, times, lost)
                 return Late(wait_us)
+            case [b"gated", int(place), int(banned), int(wait_us)]:
+                return gated(place, banned, wait_us)
             case [b"known", list(flat)]:
                 record = read(_fields(flat))
                 return None if record is None else Known(record)
             case [b"mismatch"]:
                 return Mismatch()
             case _:
-                raise Unavailable("redis", "an answer of another shape")
+                raise odd()
 
-    def _claim_arguments(
-        self, claim: Claim, demands: tuple[Demand, ...], patience_us: int, trust: str
-    ) -> tuple[Argument, ...]:
+    def _claim_arguments(self, claim: Claim, patience_us: int, trust: str) -> tuple[Argument, ...]:
         fields = _written(claim)
         return (
-            SERVER_TIME,
             patience_us,
-            self._ahead,
             "" if claim.key is None else fingerprint(claim.cancel),
             trust,
             claim.at_ms,
@@ -116,14 +106,24 @@ class RedisRecords:
             self._ttl_ms,
             len(fields),
             *fields,
-            *demand_arguments(demands),
         )
 
 
-def _claim_keys(claim: Claim, demands: tuple[Demand, ...]) -> tuple[str, ...]:
+def _slot(moment: float, times: Sequence[Reply], demands: tuple[Demand, ...], rest: Sequence[Reply]) -> Slot | None:
+    """The slot that a claim took, if it took one."""
+    match times, rest:
+        case [int(first_us), *_], [list(more)]:
+            return slot(moment, first_us, demands, more)
+        case _, []:
+            return None
+        case _:
+            raise odd()
+
+
+def _claim_keys(claim: Claim) -> tuple[str, ...]:
     order = keys.order(claim.cancel.account, claim.cancel.order.by, claim.cancel.order.value)
     key = order if claim.key is None else keys.idempotency(claim.caller, claim.key)
-    return keys.record(claim.id), order, key, *demand_keys(demands)
+    return keys.record(claim.id), order, key
 
 
 def _written(claim: Claim) -> tuple[str, ...]:

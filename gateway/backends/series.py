@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from gateway.core.model import Lane, VenueId
+from gateway.core.model import Lane, Scope, VenueId
 from gateway.core.outcome import MEANINGS, Outcome
 
 PREFIX = "cancel_gateway_"
@@ -30,6 +30,7 @@ SLOTS = ("used", "returned", "wasted")
 REFRESHES = ("fetched", "unchanged", "failed", "refused")
 COMPONENTS = ("redis", "secrets")
 REDIS_CALLS = ("claim", "mark_sent", "settle", "get", "reserve", "give_back", "outlook", "arm", "ping", OTHER)
+CLOSURES = ("limited", "banned")
 RESOLVED = (*(outcome for outcome in Outcome if MEANINGS[outcome].kept), Outcome.UNKNOWN)
 
 SLOW_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -56,7 +57,8 @@ class VenueSeries:
     slots: dict[str, Counter]
     window_peak_ratio: Gauge
     batch_size: Histogram
-    unknown_open: Gauge
+    gate_closed: dict[Scope, Gauge]
+    gate_closures: dict[str, Counter]
     unknown_resolved: dict[Outcome, Counter]
     hidden_resends: Counter
     credential_refresh: dict[str, Counter]
@@ -92,7 +94,8 @@ class Register:
             "window_peak_ratio", "Most sends in any window of the last 15 minutes, divided by the limit.", "venue"
         )
         self.batch_size = spread("batch_size", "Orders in one request to a venue.", BATCH, "venue")
-        self.unknown_open = level("unknown_open", "Cancels whose outcome is unknown now.", "venue")
+        self.gate_closed = level("gate_closed", "1 while a venue has shut us out, as far as known.", "venue", "scope")
+        self.gate_closures = count("gate_closures", "Times that a venue shut us out.", "venue", "reason")
         self.unknown_resolved = count("unknown_resolved", "Unknown cancels that were resolved.", "venue", "outcome")
         self.hidden_resends = count("hidden_resends", "Repeats refused to the HTTP client.", "venue")
         self.credential_refresh = count("credential_refresh", "Looks at stored credentials.", "venue", "result")
@@ -132,7 +135,8 @@ class Register:
             slots={result: self.slots.labels(venue, result) for result in SLOTS},
             window_peak_ratio=self.window_peak_ratio.labels(venue),
             batch_size=self.batch_size.labels(venue),
-            unknown_open=self.unknown_open.labels(venue),
+            gate_closed={scope: self.gate_closed.labels(venue, scope) for scope in Scope},
+            gate_closures={reason: self.gate_closures.labels(venue, reason) for reason in CLOSURES},
             unknown_resolved={outcome: self.unknown_resolved.labels(venue, outcome) for outcome in RESOLVED},
             hidden_resends=self.hidden_resends.labels(venue),
             credential_refresh={result: self.credential_refresh.labels(venue, result) for result in REFRESHES},

@@ -5,9 +5,9 @@ has somebody waiting, so no caller starves another and nothing idles while anybo
 once and costs nothing.
 """
 
-import heapq
+from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -17,12 +17,12 @@ from gateway.core.model import Lane
 Item = TypeVar("Item")
 
 BEST_FIRST = (Lane.KILL, Lane.URGENT, Lane.NORMAL, Lane.RECONCILE)
-COMPACT_ABOVE = 64
+NEVER = float("inf")
 
 
 @dataclass(slots=True, eq=False)
 class Ticket(Generic[Item]):
-    """One who waits. `gone` marks it as taken or withdrawn, wherever it still lies."""
+    """One who waits. `gone` marks it as taken or withdrawn; `order` breaks ties between equal deadlines."""
 
     item: Item
     lane: Lane
@@ -30,6 +30,12 @@ class Ticket(Generic[Item]):
     weight: int
     deadline: float
     gone: bool = False
+    order: int = 0
+
+    @property
+    def place(self) -> tuple[float, float]:
+        """Where it stands among the caller's own."""
+        return (self.deadline, self.order)
 
 
 @dataclass(slots=True)
@@ -38,21 +44,20 @@ class _Caller(Generic[Item]):
 
     weight: int
     credit: int = 0
-    heap: list[tuple[float, int, Ticket[Item]]] = field(default_factory=list)
-    waiting: int = 0
+    queue: list[Ticket[Item]] = field(default_factory=list)
 
-    def pop(self) -> Ticket[Item]:
-        """The next one; there is one, since a caller without any is forgotten."""
-        while True:
-            ticket = heapq.heappop(self.heap)[2]
-            if not ticket.gone:
-                return ticket
+    def join(self, ticket: Ticket[Item]) -> None:
+        insort(self.queue, ticket, key=_place)
 
-    def compact(self) -> None:
-        """Withdrawn tickets in the middle of the heap must not pile up."""
-        if len(self.heap) > COMPACT_ABOVE and len(self.heap) > 2 * self.waiting:
-            self.heap = [entry for entry in self.heap if not entry[2].gone]
-            heapq.heapify(self.heap)
+    def leave(self, ticket: Ticket[Item]) -> None:
+        del self.queue[bisect_left(self.queue, ticket.place, key=_place)]
+
+    def earlier(self, deadline: float) -> int:
+        return bisect_right(self.queue, (deadline, NEVER), key=_place)
+
+
+def _place(ticket: Ticket[Item]) -> tuple[float, float]:
+    return ticket.place
 
 
 class WaitingRoom(Generic[Item]):
@@ -73,20 +78,17 @@ class WaitingRoom(Generic[Item]):
     def join(self, ticket: Ticket[Item]) -> None:
         """Begin to wait."""
         callers = self._lanes[ticket.lane]
-        caller = callers.get(ticket.caller)
-        if caller is None:
-            caller = callers[ticket.caller] = _Caller(ticket.weight)
+        if ticket.caller not in callers:
+            callers[ticket.caller] = _Caller(ticket.weight)
         self._order += 1
-        heapq.heappush(caller.heap, (ticket.deadline, self._order, ticket))
-        caller.waiting += 1
+        ticket.order = self._order
+        callers[ticket.caller].join(ticket)
         self._counts[ticket.lane] += 1
 
     def leave(self, ticket: Ticket[Item]) -> None:
         """Stop waiting; nothing happens where the ticket was taken already."""
         if not ticket.gone:
-            self._strike(ticket)
-            self._lanes[ticket.lane][ticket.caller].compact()
-            self._forget_if_empty(ticket)
+            self._remove(ticket)
 
     def take(self) -> Ticket[Item] | None:
         """The one who goes next."""
@@ -102,43 +104,32 @@ class WaitingRoom(Generic[Item]):
             taken.append(ticket)
         return taken
 
-    def tickets(self) -> Iterator[Ticket[Item]]:
-        """Everybody who waits, in no particular order."""
-        for callers in self._lanes.values():
-            for caller in callers.values():
-                yield from (ticket for _, _, ticket in caller.heap if not ticket.gone)
-
-    def ahead_of(self, lane: Lane, caller: str, weight: int) -> int:
+    def ahead_of(self, lane: Lane, caller: str, weight: int, deadline: float) -> int:
         """About how many go before a newcomer: better lanes, and in its own lane what fairness gives the others."""
         better = sum(self._counts[each] for each in BEST_FIRST[: BEST_FIRST.index(lane)])
         callers = self._lanes[lane]
-        own = callers[caller].waiting if caller in callers else 0
+        own = callers[caller].earlier(deadline) if caller in callers else 0
         rounds = own // weight + 1
-        others = sum(min(other.waiting, rounds * other.weight) for name, other in callers.items() if name != caller)
+        others = sum(min(len(other.queue), rounds * other.weight) for name, other in callers.items() if name != caller)
         return better + own + others
 
     def _take_from(self, lane: Lane) -> Ticket[Item]:
         """Deficit round robin with a cost of one: the caller at the front spends its credit, then goes to the back."""
         callers = self._lanes[lane]
         name, caller = next(iter(callers.items()))
-        ticket = caller.pop()
-        if caller.credit <= 0:
-            caller.credit = caller.weight
-        caller.credit -= 1
-        self._strike(ticket)
+        caller.credit = (caller.credit or caller.weight) - 1
         if caller.credit == 0:
             callers.move_to_end(name)
-        self._forget_if_empty(ticket)
+        ticket = caller.queue[0]
+        self._remove(ticket)
         return ticket
 
-    def _strike(self, ticket: Ticket[Item]) -> None:
+    def _remove(self, ticket: Ticket[Item]) -> None:
         ticket.gone = True
         self._counts[ticket.lane] -= 1
-        self._lanes[ticket.lane][ticket.caller].waiting -= 1
-
-    def _forget_if_empty(self, ticket: Ticket[Item]) -> None:
         callers = self._lanes[ticket.lane]
-        if callers[ticket.caller].waiting == 0:
+        callers[ticket.caller].leave(ticket)
+        if not callers[ticket.caller].queue:
             del callers[ticket.caller]
 
 

@@ -19,14 +19,17 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:40]
 
 
-def ring(holder: Account, limit: str) -> str:
-    """The last grant times of one limit, newest first."""
-    return f"{_tag(holder)}:ring:{limit}"
+def holder(account: Account) -> str:
+    """A holder's time and what is spent of its limits, in one hash without expiry.
+
+    Not there means that data was lost, and every window counts as full. In one key, nothing can be lost alone.
+    """
+    return f"{_tag(account)}:limits"
 
 
-def epoch(holder: Account) -> str:
-    """There without expiry; not there means that data was lost, and every window counts as full."""
-    return f"{_tag(holder)}:epoch"
+def gate(account: Account) -> str:
+    """What a venue's refusal has closed."""
+    return f"{_tag(account)}:gate"
 
 
 def record(at: RecordId) -> str:

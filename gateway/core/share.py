@@ -14,4 +14,5 @@ def share(demand: Demand, replicas_most: int) -> Demand | None:
     part = demand.keep // replicas_most
     if part < demand.weight:
         return None
-    return replace(demand, tokens=part, keep=part)
+    reserve = demand.keep - demand.tokens
+    return replace(demand, tokens=max(demand.weight, part - reserve), keep=part)

@@ -18,7 +18,6 @@ venues = st.text("ab_-", min_size=1, max_size=3).map(VenueId)
 accounts = st.builds(Account, venues, st.text("a.-_", min_size=1, max_size=4))
 ulids = st.sampled_from(["0" * 26, "0" * 25 + "1", "1" + "0" * 25])
 kinds = st.sampled_from(By)
-limits = st.text("ab_", min_size=1, max_size=4)
 visible = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=6)
 
 
@@ -39,8 +38,8 @@ def places(make: Callable[..., str], *parts: st.SearchStrategy[object]) -> st.Se
 
 
 of_an_account = (
-    places(keys.ring, accounts, limits)
-    | places(keys.epoch, accounts)
+    places(keys.holder, accounts)
+    | places(keys.gate, accounts)
     | places(keys.record, st.builds(RecordId, ulids, accounts))
     | places(keys.order, accounts, kinds, tricky)
 )
@@ -103,6 +102,6 @@ def test_hostile_text_is_never_part_of_a_key(account: Account, by: By, ref: str,
 def test_the_keys_of_running_replicas_stay_where_they_are() -> None:
     account = Account(VenueId("orderly"), "desk-a")
 
-    assert keys.ring(account, "cancel") == "cg1:{orderly:desk-a}:ring:cancel"
-    assert keys.epoch(account) == "cg1:{orderly:desk-a}:epoch"
+    assert keys.holder(account) == "cg1:{orderly:desk-a}:limits"
+    assert keys.gate(account) == "cg1:{orderly:desk-a}:gate"
     assert keys.record(RecordId("01A", account)) == "cg1:{orderly:desk-a}:rec:01A"

@@ -1,19 +1,19 @@
 -- Claims a cancel, and takes its slot where one is free, in one round trip.
--- KEYS: record, order pointer, idempotency pointer (the order pointer again without a key), then the demands.
--- ARGV: time override, patience_us, ahead, fingerprint ('' without a key), trust ('0' after a record that nobody
--- could read), at_ms, lease_ms, ttl_ms, number of field arguments, the fields, then the demands.
--- Answers {'fresh', fence, sent, wait_us, lost}, {'late', wait_us, lost}, {'known', record} or {'mismatch'}.
+-- KEYS: record, order pointer, idempotency pointer (the order pointer again without a key), then as in admit.lua.
+-- ARGV: patience_us, fingerprint ('' without a key), trust ('0' after a record that nobody could read), at_ms,
+-- lease_ms, ttl_ms, number of field arguments, the fields, then as in admit.lua.
+-- Answers {'fresh', fence, wait_us, times, lost}, with a slot followed by {probe, free, reset_us};
+-- {'late', wait_us, times, lost}, {'gated', place, banned, wait_us}, {'known', record} or {'mismatch'}.
 --
 -- The idempotency pointer has a hash tag of its own, since its key says nothing of the account. On a cluster it
 -- must be looked up in a step before this script and written in one after it; nothing else here would change.
 
 local RECORD, ORDER, KEY = KEYS[1], KEYS[2], KEYS[3]
-local server = server_clock(ARGV[1])
-local server_ms = math.floor(server / 1000)
-local patience, ahead = tonumber(ARGV[2]), tonumber(ARGV[3])
-local fingerprint, trusted = ARGV[4], ARGV[5] == '1'
-local at_ms, lease_ms, ttl_ms = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
-local fields_end = 9 + tonumber(ARGV[9])
+local patience, fingerprint, trusted = tonumber(ARGV[1]), ARGV[2], ARGV[3] == '1'
+local at_ms, lease_ms, ttl_ms = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local fields_end = 7 + tonumber(ARGV[7])
+local asked = asked_for(4, fields_end + 1)
+local server_ms = math.floor(asked.server / 1000)
 
 local fence = 1
 local abandoned = {}
@@ -49,19 +49,28 @@ if trusted then
   end
 end
 
-local demands = demands_from(4, fields_end + 1)
-local wait, sent, lost = 0, 0, {}
-if #demands > 0 then
-  local epochs = look(demands, server)
-  lost = arm(demands, epochs, server)
-  wait = wait_of(demands, ahead)
+local gates = read_gates(asked.gates)
+local refused = shut(gates, #asked.gates, asked.server, asked.lease)
+if refused then
+  return refused
+end
+
+local wait, slot, lost = 0, nil, {}
+if #asked.demands > 0 then
+  look(asked)
+  lost = prepare(asked)
+  wait = wait_of(asked.demands, asked.ahead)
   if wait > math.min(patience, HORIZON_US) then
-    return { 'late', wait, lost }
+    write(asked)
+    return { 'late', wait, nows(asked), lost }
   end
   if wait == 0 then
-    spend(demands, epochs, server, 0)
-    sent = 1
+    spend(asked, 0, 1)
+    slot = {
+      send_probe(asked.gates, gates, asked.server, asked.server + asked.lease), prospect(asked.demands[1], asked.ahead),
+    }
   end
+  write(asked)
 end
 
 -- Its owner may still be alive and slow: from a final state it can't begin to send any more.
@@ -71,9 +80,9 @@ for key, entry in pairs(abandoned) do
 end
 
 redis.call('DEL', RECORD)
-redis.call('HSET', RECORD, 'state', sent == 1 and 'sent' or 'received', 'fence', fence, 'created_ms', at_ms,
-  'lease_until_ms', text(server_ms + lease_ms), 'order_key', ORDER, unpack(ARGV, 10, fields_end))
-if sent == 1 then
+redis.call('HSET', RECORD, 'state', slot and 'sent' or 'received', 'fence', fence, 'created_ms', at_ms,
+  'lease_until_ms', text(server_ms + lease_ms), 'order_key', ORDER, unpack(ARGV, 8, fields_end))
+if slot then
   redis.call('HSET', RECORD, 'sent_ms', at_ms)
 end
 redis.call('PEXPIRE', RECORD, ttl_ms)
@@ -82,4 +91,4 @@ if fingerprint ~= '' then
   redis.call('HSET', RECORD, 'idempotency_key', KEY)
   redis.call('SET', KEY, fingerprint .. ' ' .. RECORD, 'PX', ttl_ms)
 end
-return { 'fresh', fence, sent, wait, lost }
+return { 'fresh', fence, wait, nows(asked), lost, slot }

@@ -1,29 +1,22 @@
--- Undoes a grant that is still the newest of every ring. ARGV: time override, at_us, then the demands.
--- KEYS: the demands. Answers 1, or 0 where the slot is wasted.
+-- Undoes a grant that is still the newest under every limit. ARGV: at_us, then as in admit.lua; KEYS: likewise. The
+-- gates are those that a probe went through: as it was never sent, another may go. Answers 1, or 0 where the slot is
+-- wasted.
 
-local server, granted = server_clock(ARGV[1]), tonumber(ARGV[2])
-local demands = demands_from(1, 3)
-look(demands, server)
-local first = demands[1].epoch.now
-for _, demand in ipairs(demands) do
-  demand.at = granted - first + demand.epoch.now
-  local oldest = demand.known >= demand.weight and redis.call('LINDEX', demand.ring, demand.weight - 1)
-  if demand.epoch.lost or demand.head ~= demand.at or whole(oldest) ~= demand.at then
+local asked, granted = asked_for(1, 2), tonumber(ARGV[1])
+for index, gate in pairs(read_gates(asked.gates)) do
+  gate.probed = 0
+  write_gate(asked.gates[index], gate, asked.server)
+end
+look(asked)
+local first = asked.demands[1].holder.now
+for _, demand in ipairs(asked.demands) do
+  local at = granted - first + demand.holder.now
+  local undo = demand.large and level_undo or ring_undo
+  if demand.holder.lost or not undo(demand, at) then
     return 0
   end
 end
-for _, demand in ipairs(demands) do
-  redis.call('LTRIM', demand.ring, demand.weight, -1)
-  if demand.known >= demand.keep then
-    -- What the ring pushed out may not have rested yet: its bound takes its place.
-    local bound = demand.at - demand.window
-    local tail = whole(redis.call('LINDEX', demand.ring, -1))
-    bound = math.min(bound, tail or bound)
-    for _ = 1, demand.weight do
-      redis.call('RPUSH', demand.ring, text(bound))
-    end
-    local rests = math.max(demand.at, demand.epoch.now) + demand.window - demand.epoch.now
-    redis.call('PEXPIRE', demand.ring, text(math.ceil(rests / 1000) + EXPIRY_SLACK_MS))
-  end
+for _, demand in ipairs(asked.demands) do
+  redis.call('HSET', demand.holder.key, 'spent:' .. demand.limit, demand.spent)
 end
 return 1

@@ -1,19 +1,11 @@
 -- Each demand by itself, without a write: {free, wait_us for weight 1} one after the other.
--- ARGV: time override, ahead, then the demands. KEYS: the demands.
+-- KEYS and ARGV: as in admit.lua.
 
-local server, ahead = server_clock(ARGV[1]), tonumber(ARGV[2])
-local demands = demands_from(1, 3)
-look(demands, server)
+local asked = asked_for(1, 1)
+look(asked)
 local prospects = {}
-for _, demand in ipairs(demands) do
-  demand.weight = 1
-  local resting = 0
-  for index = 0, demand.tokens - 1 do
-    if entry_at(demand, index, ahead) + demand.window > demand.epoch.now then
-      resting = resting + 1
-    end
-  end
-  prospects[#prospects + 1] = demand.tokens - resting
-  prospects[#prospects + 1] = wait_of({ demand }, ahead)
+for _, demand in ipairs(asked.demands) do
+  local free, wait = prospect(demand, asked.ahead)
+  prospects[#prospects + 1], prospects[#prospects + 2] = free, wait
 end
 return prospects

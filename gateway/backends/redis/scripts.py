@@ -7,15 +7,17 @@ from functools import lru_cache
 from importlib.resources import files
 
 from gateway.backends.redis.link import Argument, Reply
-from gateway.core import keys
-from gateway.core.admission import Demand, distinct
+from gateway.core import gate, keys
+from gateway.core.admission import Demand
 from gateway.core.idempotency import STEPS
+from gateway.core.ledger import distinct
+from gateway.core.model import Account
 
 SERVER_TIME = ""
 """The first argument of every script that needs a time; only tests pass another one."""
 
 Lost = Callable[[str, str], None]
-"""Told the epoch's key and `missing` or `corrupt`, once per loss: by the replica that noticed first."""
+"""Told the holder's key and `missing`, `corrupt` or `changed`, once per loss: by the replica that noticed first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,35 +44,54 @@ def _script(name: str, *parts: str) -> Script:
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-RING, RECORD = _lua("ring"), _steps() + _lua("record")
+TIME, RECORD, GATE = _lua("time"), _steps() + _lua("record"), _lua("gate")
+ADMIT = "\n".join((TIME, GATE, *map(_lua, ("terms", "ring", "level", "admit"))))
 
-RESERVE = _script("reserve", RING)
-GIVE_BACK = _script("give_back", RING)
-OUTLOOK = _script("outlook", RING)
-ARM = _script("arm", RING)
-CLAIM = _script("claim", RING, RECORD)
-MARK_SENT = _script("mark_sent", RING, RECORD)
+RESERVE = _script("reserve", ADMIT)
+GIVE_BACK = _script("give_back", ADMIT)
+OUTLOOK = _script("outlook", ADMIT)
+ARM = _script("arm", ADMIT)
+LEARN = _script("learn", ADMIT)
+CLAIM = _script("claim", ADMIT, RECORD)
+MARK_SENT = _script("mark_sent", TIME, RECORD)
 SETTLE = _script("settle", RECORD)
 GET = _script("get", RECORD)
+CLOSE = _script("close", TIME, GATE)
+REOPEN = _script("reopen", TIME, GATE)
+STANDING = _script("standing", TIME, GATE)
 
-ALL = (RESERVE, GIVE_BACK, OUTLOOK, ARM, CLAIM, MARK_SENT, SETTLE, GET)
+ALL = (RESERVE, GIVE_BACK, OUTLOOK, ARM, LEARN, CLAIM, MARK_SENT, SETTLE, GET, CLOSE, REOPEN, STANDING)
 
 
 @lru_cache(maxsize=1024)
-def demand_keys(demands: tuple[Demand, ...]) -> tuple[str, ...]:
-    """Ring and epoch of each demand."""
-    return tuple(
-        key
-        for demand in distinct(demands)
-        for key in (keys.ring(demand.holder, demand.limit), keys.epoch(demand.holder))
-    )
+def holders_of(demands: tuple[Demand, ...]) -> tuple[Account, ...]:
+    """Each holder once, the first demand's first."""
+    return tuple(dict.fromkeys(demand.holder for demand in distinct(demands)))
+
+
+@lru_cache(maxsize=1024)
+def holder_keys(demands: tuple[Demand, ...]) -> tuple[str, ...]:
+    """The key of each holder."""
+    return tuple(keys.holder(holder) for holder in holders_of(demands))
+
+
+@lru_cache(maxsize=1024)
+def gate_keys(account: Account, most: int) -> tuple[str, ...]:
+    """The gates that an account stands behind, its own first."""
+    return tuple(keys.gate(holder) for holder in gate.holders(account)[:most])
 
 
 @lru_cache(maxsize=1024)
 def demand_arguments(demands: tuple[Demand, ...]) -> tuple[Argument, ...]:
-    """Four numbers of each demand, in the order that ring.lua reads them."""
+    """Six words of each demand, in the order that admit.lua reads them."""
+    places = {holder: place for place, holder in enumerate(holders_of(demands), 1)}
     return tuple(
-        number for demand in demands for number in (demand.tokens, demand.keep, demand.window_us, demand.weight)
+        word
+        for demand in demands
+        for word in (
+            *(demand.limit, places[demand.holder], demand.tokens, demand.keep),
+            *(demand.window_us, demand.weight),
+        )
     )
 
 

@@ -1,0 +1,99 @@
+"""What limiter and records have in common: how slots are asked for in Redis, and how the replies are read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gateway.backends.redis.link import Argument, Reply
+from gateway.backends.redis.scripts import (
+    SERVER_TIME,
+    Lost,
+    demand_arguments,
+    gate_keys,
+    holder_keys,
+    holders_of,
+    ignore_loss,
+    report,
+)
+from gateway.core.admission import Demand, Gated, Slot
+from gateway.core.gate import SCOPES
+from gateway.core.model import Account
+from gateway.core.server_clock import ServerClock
+from gateway.ports import Clock, Unavailable
+
+PROBE_US = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Admittance:
+    """How this replica asks for slots.
+
+    `ahead` is how many tokens of a limit the replicas together may hold reserved for later: so many count as still to
+    be sent after the data was lost, since nobody can tell any more. `probe_us` is how long a probe's answer is waited
+    for; `gates_seen` how many gates lie where an account's limits do (see gate.lua).
+    """
+
+    clock: Clock
+    ahead: int
+    lost: Lost = ignore_loss
+    probe_us: int = PROBE_US
+    gates_seen: int = len(SCOPES)
+    _clocks: dict[Account, ServerClock] = field(default_factory=dict, repr=False)
+
+    def keys(self, account: Account | None, demands: tuple[Demand, ...]) -> tuple[str, ...]:
+        """The gates of the account, then the holders."""
+        return (*self._gates(account), *holder_keys(demands))
+
+    def arguments(self, account: Account | None, demands: tuple[Demand, ...]) -> tuple[Argument, ...]:
+        """What admit.lua reads."""
+        now = self.clock.monotonic()
+        holders = holders_of(demands)
+        expected = [clock.expected_us(now) if (clock := self._clocks.get(each)) else 0 for each in holders]
+        return (
+            *(SERVER_TIME, self.ahead, len(self._gates(account)), self.probe_us),
+            *(len(holders), *expected, *demand_arguments(demands)),
+        )
+
+    def _gates(self, account: Account | None) -> tuple[str, ...]:
+        return () if account is None else gate_keys(account, self.gates_seen)
+
+    def learn(self, asked: float, demands: tuple[Demand, ...], times: Sequence[Reply]) -> float:
+        """Take in what the time of each holder was; by our clock, the latest moment that the first one's can mean."""
+        answered = self.clock.monotonic()
+        moments = [
+            self._clocks.setdefault(holder, ServerClock()).learn(asked, answered, then_us)
+            for holder, then_us in zip(holders_of(demands), times, strict=False)
+            if isinstance(then_us, int)
+        ]
+        return moments[0] if moments else answered
+
+    def told(self, asked: float, demands: tuple[Demand, ...], times: Sequence[Reply], lost: Sequence[Reply]) -> float:
+        """Learn from a reply, and pass on what was found missing."""
+        report(lost, self.lost)
+        return self.learn(asked, demands, times)
+
+
+def account_of(demands: tuple[Demand, ...]) -> Account | None:
+    """Whose gates these demands stand behind: an account's own, where one of them is; else those of our address."""
+    own = [demand.holder for demand in demands if not demand.holder.name.startswith("@")]
+    return own[0] if own else next((demand.holder for demand in demands), None)
+
+
+def slot(matures_at: float, granted_us: int, demands: tuple[Demand, ...], rest: Sequence[Reply]) -> Slot:
+    """A slot, with what a grant says besides: whether it is a probe, and what is left of the first limit."""
+    match rest:
+        case [int(probe), int(free), int(reset_us)]:
+            return Slot(matures_at, granted_us, demands, probe == 1, free, None if free else reset_us)
+        case _:
+            raise odd()
+
+
+def gated(place: int, banned: int, wait_us: int) -> Gated:
+    """Which gate it was."""
+    if not 0 <= place < len(SCOPES):
+        raise odd()
+    return Gated(SCOPES[place], banned == 1, wait_us)
+
+
+def odd() -> Unavailable:
+    """A script answered what it never answers."""
+    return Unavailable("redis", "an answer of another shape")

@@ -1,0 +1,62 @@
+-- A limit as one level, for large ones: the twin of core/level.py, where the reasons stand.
+-- It is written as `L`, the level, the latest grant and the level before that, with spaces between.
+
+local function read_level(spent)
+  local level, last, before = string.match(spent, '^L (%d+) (%d+) (%d+)$')
+  return level and { spent = tonumber(level), last = tonumber(last), before = tonumber(before) }
+end
+
+local function level_sound(spent, latest)
+  local level = spent ~= '' and read_level(spent)
+  return spent == '' or (level and level.last <= latest)
+end
+
+local function level_pace(demand)
+  local burst = math.floor(demand.keep / 10)
+  return burst, math.ceil(demand.window / (demand.keep - burst))
+end
+
+-- Until when a loss holds everybody, and how far the tokens are spent.
+local function level_spent(demand, ahead)
+  local burst, interval = level_pace(demand)
+  local held = demand.holder.armed + math.max(1, math.ceil(ahead / (demand.keep - burst))) * demand.window
+  local level = read_level(demand.spent)
+  return held, math.max(level and level.spent or 0, held + ahead * interval)
+end
+
+local function level_earliest(demand, ahead)
+  local burst, interval = level_pace(demand)
+  local held, spent = level_spent(demand, ahead)
+  return math.max(held, spent + (demand.weight - burst + demand.own_keep - demand.own_tokens) * interval)
+end
+
+local function level_write(level, last, before)
+  return string.format('L %.0f %.0f %.0f', level, last, before)
+end
+
+local function level_spend(demand, at, ahead)
+  local _, interval = level_pace(demand)
+  local _, spent = level_spent(demand, ahead)
+  local before = math.max(spent, at)
+  demand.spent = level_write(before + demand.weight * interval, at, before)
+end
+
+local function level_undo(demand, at)
+  local level = read_level(demand.spent)
+  if not level or level.last ~= at then
+    return false
+  end
+  demand.spent = level_write(level.before, 0, 0)
+  return true
+end
+
+local function level_free(demand, ahead)
+  if level_earliest(demand, ahead) > demand.holder.now then
+    return 0
+  end
+  local burst, interval = level_pace(demand)
+  local _, spent = level_spent(demand, ahead)
+  local over = math.max(0, spent - demand.holder.now)
+  local own = burst - (demand.own_keep - demand.own_tokens)
+  return math.max(1, math.floor((own * interval - over) / interval))
+end

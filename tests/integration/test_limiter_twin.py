@@ -1,0 +1,131 @@
+"""The Lua and the reference on the same random histories: they must say the same, step by step.
+
+HISTORIES=10000 in the environment runs so many.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import assert_never
+
+import pytest
+from admission_histories import (
+    GATES,
+    HOLDERS,
+    LEASE_US,
+    Flush,
+    GiveBack,
+    Jump,
+    Learn,
+    Pass,
+    Refuse,
+    Reopen,
+    Reserve,
+    Step,
+    World,
+    demand_sets,
+    flushes,
+    give_backs,
+    jumps,
+    leaps,
+    lessons,
+    long_passes,
+    passes,
+    refusals,
+    reopenings,
+    rested,
+    wild_reserves,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from real_valkey import Server
+
+from gateway.backends.redis import scripts
+from gateway.core import keys
+from gateway.core.admission import Demand
+from gateway.core.gate import DOUBLINGS_MOST
+from gateway.core.ledger import Prospect
+from gateway.core.model import Account
+
+HISTORIES = int(os.environ.get("HISTORIES", "100"))
+steps = st.one_of(
+    *(wild_reserves, wild_reserves, wild_reserves, wild_reserves),
+    *(passes, passes, long_passes, give_backs, jumps, leaps, flushes, lessons, refusals, reopenings),
+)
+
+
+def lua(
+    server: Server,
+    script: scripts.Script,
+    world: World,
+    demands: tuple[Demand, ...],
+    *before: int | str,
+    expected: dict[Account, int] | None = None,
+    gates: Sequence[str] = (),
+) -> object:
+    """Run an admitting script at the world's time."""
+    holders = scripts.holders_of(demands)
+    names = (*gates, *scripts.holder_keys(demands))
+    known = expected or {}
+    arguments = (world.server_us, world.ahead, len(gates), LEASE_US, len(holders), *(known.get(h, 0) for h in holders))
+    return server.client.eval(script.text, len(names), *names, *before, *arguments, *scripts.demand_arguments(demands))
+
+
+def twin(server: Server, world: World, step: Step) -> object:  # noqa: PLR0911  one per kind
+    """What the Lua says to a step that the reference has yet to walk."""
+    gates = [keys.gate(holder) for holder in GATES]
+    match step:
+        case Reserve(demands=demands, patience_us=patience_us, most=most, gated=gated):
+            behind = gates if gated else ()
+            reply = lua(
+                server, scripts.RESERVE, world, demands, patience_us, most, expected=world.expected(step), gates=behind
+            )
+            assert isinstance(reply, list)
+            said = [word.decode() if isinstance(word, bytes) else word for word in reply]
+            return tuple(said[:4] + said[5:] if said[0] == "slots" else said[:3] if said[0] == "far" else said)
+        case GiveBack():
+            if not world.held:
+                return False
+            demands, at_us, _ = world.held[-1]
+            return lua(server, scripts.GIVE_BACK, world, demands, at_us) == 1
+        case Learn(demand=demand, stated=stated):
+            return lua(server, scripts.LEARN, world, (demand,), "" if stated is None else stated)
+        case Refuse(place=place, closure=closure):
+            words = (int(closure.banned), "" if closure.stated_us is None else closure.stated_us)
+            bounds = (closure.least_us, closure.usual_us, closure.most_us, DOUBLINGS_MOST)
+            return server.client.eval(scripts.CLOSE.text, 1, gates[place], world.server_us, *words, *bounds)
+        case Reopen():
+            server.client.eval(scripts.REOPEN.text, 3, *gates, world.server_us)
+            return None
+        case Flush():
+            server.client.flushall()
+            return None
+        case Pass() | Jump():
+            return None
+        case _:
+            assert_never(step)
+
+
+@pytest.mark.timeout(60 + HISTORIES // 10)
+@settings(max_examples=HISTORIES, deadline=None)
+@given(st.lists(steps, min_size=10, max_size=60), st.integers(0, 3), demand_sets)
+def test_lua_and_reference_agree_on_any_history(
+    valkey_session: Server, history: list[Step], ahead: int, looked_at: tuple[Demand, ...]
+) -> None:
+    valkey_session.client.flushall()
+    for holder in HOLDERS:
+        valkey_session.rest(holder)
+    world = World(ahead=ahead, ledger=rested())
+
+    for step in history:
+        said = twin(valkey_session, world, step)
+
+        assert said == world.walk(step), step
+
+        prospects = lua(valkey_session, scripts.OUTLOOK, world, looked_at)
+        assert isinstance(prospects, list)
+        assert _pairs(prospects) == world.outlook(looked_at)
+
+
+def _pairs(numbers: Sequence[object]) -> tuple[Prospect, ...]:
+    whole = [number for number in numbers if isinstance(number, int)]
+    return tuple(Prospect(free, wait) for free, wait in zip(whole[::2], whole[1::2], strict=True))
