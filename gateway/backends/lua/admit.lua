@@ -42,9 +42,9 @@ local function read_time(holder, got, server)
   elseif not armed or not seen or not offset or armed > seen then
     holder.lost = 'corrupt'
   else
-    holder.now = math.max(server + offset, seen)
+    holder.now = max(server + offset, seen)
     if holder.expected > 0 and holder.expected < holder.now - JUMP_US then
-      holder.now = math.max(holder.expected, seen)
+      holder.now = max(holder.expected, seen)
     end
     holder.armed, holder.shifted = armed, holder.now ~= server + offset
   end
@@ -106,7 +106,7 @@ local function prepare(asked)
   for _, holder in ipairs(asked.holders) do
     holder.writes = {}
     if holder.lost then
-      redis.call('DEL', holder.key)
+      call('DEL', holder.key)
       lost[#lost + 1], lost[#lost + 2] = holder.key, holder.lost
       holder.writes = { 'armed_us', text(holder.armed), 'seen_us', text(holder.now) }
     elseif holder.shifted then
@@ -124,7 +124,7 @@ end
 local function write(asked)
   for _, holder in ipairs(asked.holders) do
     if #holder.writes > 0 then
-      redis.call('HSET', holder.key, unpack(holder.writes))
+      call('HSET', holder.key, unpack(holder.writes))
     end
   end
 end
@@ -133,7 +133,7 @@ local function wait_of(demands, ahead)
   local longest = 0
   for _, demand in ipairs(demands) do
     local earliest = demand.large and level_earliest(demand, ahead) or ring_earliest(demand, ahead)
-    longest = math.max(longest, earliest - demand.holder.now)
+    longest = max(longest, earliest - demand.holder.now)
   end
   return longest
 end
@@ -163,7 +163,9 @@ end
 
 -- How many tokens of one demand are free, and when a request of weight 1 could go.
 local function prospect(demand, ahead)
-  settle_terms(demand, 1, demand.holder.now)
+  if demand.weight > 1 then
+    settle_terms(demand, 1, demand.holder.now)
+  end
   local free = demand.large and level_free(demand, ahead) or ring_free(demand, ahead)
   return free, wait_of({ demand }, ahead)
 end

@@ -8,7 +8,7 @@ local GATE_REMEMBERED_MS = 3600000
 
 local function read_gate(value)
   local ends, pause, banned, closures, probed =
-    string.match(value or '', '^(%d+) (%d+) ([01]) (%d+) (%d+)$')
+    match(value or '', '^(%d+) (%d+) ([01]) (%d+) (%d+)$')
   if not ends then
     return nil
   end
@@ -22,7 +22,7 @@ local function read_gates(keys)
   if #keys == 0 then
     return {}
   end
-  local gates = redis.call('MGET', unpack(keys))
+  local gates = call('MGET', unpack(keys))
   for index = 1, #keys do
     gates[index] = read_gate(gates[index])
   end
@@ -31,9 +31,9 @@ end
 
 -- Kept for a while after it has opened, since whoever closes it again soon closes it for longer.
 local function write_gate(key, gate, server)
-  local left = math.max(0, gate.ends - server, gate.probed - server)
-  redis.call('SET', key, string.format('%.0f %.0f %d %d %.0f', gate.ends, gate.pause, gate.banned, gate.closures,
-    gate.probed), 'PX', text(math.ceil(left / 1000) + GATE_REMEMBERED_MS))
+  local left = max(0, gate.ends - server, gate.probed - server)
+  call('SET', key, format('%.0f %.0f %d %d %.0f', gate.ends, gate.pause, gate.banned, gate.closures,
+    gate.probed), 'PX', text(ceil(left / 1000) + GATE_REMEMBERED_MS))
 end
 
 local function gate_closed(gate, server)

@@ -2,7 +2,7 @@
 -- It is written as `L`, the level, the latest grant and the level before that, with spaces between.
 
 local function read_level(spent)
-  local level, last, before = string.match(spent, '^L (%d+) (%d+) (%d+)$')
+  local level, last, before = match(spent, '^L (%d+) (%d+) (%d+)$')
   return level and { spent = tonumber(level), last = tonumber(last), before = tonumber(before) }
 end
 
@@ -12,32 +12,32 @@ local function level_sound(spent, latest)
 end
 
 local function level_pace(demand)
-  local burst = math.floor(demand.keep / 10)
-  return burst, math.ceil(demand.window / (demand.keep - burst))
+  local burst = floor(demand.keep / 10)
+  return burst, ceil(demand.window / (demand.keep - burst))
 end
 
 -- Until when a loss holds everybody, and how far the tokens are spent.
 local function level_spent(demand, ahead)
   local burst, interval = level_pace(demand)
-  local held = demand.holder.armed + math.max(1, math.ceil(ahead / (demand.keep - burst))) * demand.window
+  local held = demand.holder.armed + max(1, ceil(ahead / (demand.keep - burst))) * demand.window
   local level = read_level(demand.spent)
-  return held, math.max(level and level.spent or 0, held + ahead * interval)
+  return held, max(level and level.spent or 0, held + ahead * interval)
 end
 
 local function level_earliest(demand, ahead)
   local burst, interval = level_pace(demand)
   local held, spent = level_spent(demand, ahead)
-  return math.max(held, spent + (demand.weight - burst + demand.own_keep - demand.own_tokens) * interval)
+  return max(held, spent + (demand.weight - burst + demand.keep - demand.tokens) * interval)
 end
 
 local function level_write(level, last, before)
-  return string.format('L %.0f %.0f %.0f', level, last, before)
+  return format('L %.0f %.0f %.0f', level, last, before)
 end
 
 local function level_spend(demand, at, ahead)
   local _, interval = level_pace(demand)
   local _, spent = level_spent(demand, ahead)
-  local before = math.max(spent, at)
+  local before = max(spent, at)
   demand.spent = level_write(before + demand.weight * interval, at, before)
 end
 
@@ -56,7 +56,7 @@ local function level_free(demand, ahead)
   end
   local burst, interval = level_pace(demand)
   local _, spent = level_spent(demand, ahead)
-  local over = math.max(0, spent - demand.holder.now)
-  local own = burst - (demand.own_keep - demand.own_tokens)
-  return math.max(1, math.floor((own * interval - over) / interval))
+  local over = max(0, spent - demand.holder.now)
+  local own = burst - (demand.keep - demand.tokens)
+  return max(1, floor((own * interval - over) / interval))
 end

@@ -3,18 +3,23 @@
 local DIGITS = 16
 
 local function ring_sound(spent, latest)
-  return #spent % DIGITS == 0 and not string.find(spent, '%D')
-    and (spent == '' or tonumber(string.sub(spent, 1, DIGITS)) <= latest)
+  if spent == '' then
+    return true
+  end
+  local head = #spent % DIGITS == 0 and not string.find(sub(spent, 1, DIGITS), '%D') and tonumber(sub(spent, 1, DIGITS))
+  return head and head <= latest
 end
 
 local function ring_entry(demand, index, ahead)
   local known = #demand.spent / DIGITS
   local armed = demand.holder.armed
   if index < known then
-    return math.max(tonumber(string.sub(demand.spent, index * DIGITS + 1, (index + 1) * DIGITS)), armed)
+    local entry = tonumber(sub(demand.spent, index * DIGITS + 1, (index + 1) * DIGITS))
+    -- Garbage deep in a ring counts as the newest entry, which is never too early.
+    return max(entry or tonumber(sub(demand.spent, 1, DIGITS)), armed)
   end
-  local unsent = math.max(0, ahead - (index - known))
-  return armed + math.ceil(unsent / demand.keep) * demand.window
+  local unsent = max(0, ahead - (index - known))
+  return armed + ceil(unsent / demand.keep) * demand.window
 end
 
 local function ring_earliest(demand, ahead)
@@ -23,39 +28,49 @@ end
 
 -- A slot that was reserved ahead may be newer than this one.
 local function ring_spend(demand, at)
-  local spent, place, written = demand.spent, 0, string.format('%016.0f', at)
-  while place < #spent and string.sub(spent, place + 1, place + DIGITS) > written do
+  local spent, place, written = demand.spent, 0, format('%016.0f', at)
+  while place < #spent and sub(spent, place + 1, place + DIGITS) > written do
     place = place + DIGITS
   end
-  spent = string.sub(spent, 1, place) .. string.rep(written, demand.weight) .. string.sub(spent, place + 1)
-  demand.spent = string.sub(spent, 1, demand.own_keep * DIGITS)
+  spent = sub(spent, 1, place) .. string.rep(written, demand.weight) .. sub(spent, place + 1)
+  demand.spent = sub(spent, 1, demand.own_keep * DIGITS)
 end
 
 local function ring_undo(demand, at)
-  local spent, own = demand.spent, string.rep(string.format('%016.0f', at), demand.weight)
-  if string.sub(spent, 1, #own) ~= own then
+  local spent, own = demand.spent, string.rep(format('%016.0f', at), demand.weight)
+  if sub(spent, 1, #own) ~= own then
     return false
   end
-  demand.spent = string.sub(spent, #own + 1)
+  demand.spent = sub(spent, #own + 1)
   if #spent >= demand.keep * DIGITS then
     local bound = at - demand.window
     if demand.spent ~= '' then
-      bound = math.min(bound, tonumber(string.sub(demand.spent, -DIGITS)))
+      bound = min(bound, tonumber(sub(demand.spent, -DIGITS)) or bound)
     end
-    demand.spent = demand.spent .. string.rep(string.format('%016.0f', bound), demand.weight)
+    demand.spent = demand.spent .. string.rep(format('%016.0f', bound), demand.weight)
   end
   return true
 end
 
+-- Entries have as many digits each, so they can be compared as they lie there.
 local function ring_free(demand, ahead)
-  local low, high = 0, demand.tokens
-  while low < high do
-    local middle = math.floor((low + high) / 2)
-    if ring_entry(demand, middle, ahead) + demand.window <= demand.holder.now then
-      high = middle
-    else
-      low = middle + 1
+  local spent, rested = demand.spent, demand.holder.now - demand.window
+  local known = min(#spent / DIGITS, demand.tokens)
+  local low = known
+  if demand.holder.armed <= rested then
+    local limit, high = format('%016.0f', rested), known
+    low = 0
+    while low < high do
+      local middle = floor((low + high) / 2)
+      if sub(spent, middle * DIGITS + 1, (middle + 1) * DIGITS) > limit then
+        low = middle + 1
+      else
+        high = middle
+      end
     end
+  end
+  while low >= known and low < demand.tokens and ring_entry(demand, low, ahead) > rested do
+    low = low + 1
   end
   return demand.tokens - low
 end

@@ -6,7 +6,7 @@ local RELAX_EVERY_US = 60000000
 local LARGE_KEEP = 256
 
 local function read_ceiling(value)
-  local tokens, tokens_until, window, window_until = string.match(value or '', '^(%d+) (%d+) (%d+) (%d+)$')
+  local tokens, tokens_until, window, window_until = match(value or '', '^(%d+) (%d+) (%d+) (%d+)$')
   if not tokens then
     return nil
   end
@@ -17,23 +17,23 @@ local function read_ceiling(value)
 end
 
 local function write_ceiling(ceiling)
-  return string.format('%.0f %.0f %.0f %.0f', ceiling.tokens, ceiling.tokens_until, ceiling.window,
+  return format('%.0f %.0f %.0f %.0f', ceiling.tokens, ceiling.tokens_until, ceiling.window,
     ceiling.window_until)
 end
 
 local function read_learned(value)
-  local tokens, ends = string.match(value or '', '^(%d+) (%d+)$')
+  local tokens, ends = match(value or '', '^(%d+) (%d+)$')
   return tokens and { tokens = tonumber(tokens), ends = tonumber(ends) }
 end
 
 local function write_learned(learned)
-  return string.format('%.0f %.0f', learned.tokens, learned.ends)
+  return format('%.0f %.0f', learned.tokens, learned.ends)
 end
 
 -- The ceiling after this replica asked, and whether that changed it.
 local function refresh(ceiling, keep, window, now)
-  local lasting = math.max(FRESH_US, window)
-  local ends, soon = now + lasting, now + math.floor(lasting * 5 / 6)
+  local lasting = max(FRESH_US, window)
+  local ends, soon = now + lasting, now + floor(lasting * 5 / 6)
   if not ceiling then
     return { tokens = keep, tokens_until = ends, window = window, window_until = ends }, true
   end
@@ -54,20 +54,20 @@ local function relaxed(learned, keep, now)
     return keep
   end
   if now < learned.ends then
-    return math.min(keep, learned.tokens)
+    return min(keep, learned.tokens)
   end
-  local steps = math.floor((now - learned.ends) / RELAX_EVERY_US) + 1
-  return math.min(keep, learned.tokens + steps * math.max(1, math.floor(keep / 10)))
+  local steps = floor((now - learned.ends) / RELAX_EVERY_US) + 1
+  return min(keep, learned.tokens + steps * max(1, floor(keep / 10)))
 end
 
 -- The fewest tokens and the longest window that any replica is configured with.
 local function lowest(demand, now)
   local ceiling, keep, window = demand.ceiling, demand.own_keep, demand.own_window
   if ceiling and now < ceiling.tokens_until then
-    keep = math.min(keep, ceiling.tokens)
+    keep = min(keep, ceiling.tokens)
   end
   if ceiling and now < ceiling.window_until then
-    window = math.max(window, ceiling.window)
+    window = max(window, ceiling.window)
   end
   return keep, window
 end
@@ -77,6 +77,6 @@ local function settle_terms(demand, weight, now)
   local keep, window = lowest(demand, now)
   local left = relaxed(demand.learned, keep, now)
   demand.weight, demand.window = weight, window
-  demand.keep = math.min(demand.own_keep, math.max(left, weight))
-  demand.tokens = math.max(weight, demand.keep - (demand.own_keep - demand.own_tokens))
+  demand.keep = min(demand.own_keep, max(left, weight))
+  demand.tokens = max(weight, demand.keep - (demand.own_keep - demand.own_tokens))
 end
