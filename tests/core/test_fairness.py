@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from gateway.core.admission import Demand, Epoch, Granted, Ledger, decide
-from gateway.core.fairness import BEST_FIRST, COMPACT_ABOVE, Ticket, WaitingRoom, drain_us
+from gateway.core.admission import Demand
+from gateway.core.fairness import BEST_FIRST, Ticket, WaitingRoom, drain_us
+from gateway.core.ledger import Epoch, Granted, Ledger, decide
 from gateway.core.model import Account, Lane, VenueId
 
 WEIGHTS = {"one": 1, "two": 2, "four": 4}
@@ -37,9 +38,8 @@ def emptied(room: WaitingRoom[int]) -> list[Ticket[int]]:
     return room.take_many(len(room))
 
 
-def lying(room: WaitingRoom[int]) -> int:
-    """How many entries the room still holds, those that left included."""
-    return sum(len(caller.heap) for waiting in room._lanes.values() for caller in waiting.values())
+def waiting_in(room: WaitingRoom[int]) -> list[Ticket[int]]:
+    return [each for callers in room._lanes.values() for caller in callers.values() for each in caller.queue]
 
 
 tickets = st.builds(ticket, callers, lanes, deadlines)
@@ -156,21 +156,8 @@ def test_leaving_after_being_taken_changes_nothing() -> None:
     room.leave(early)
     room.leave(early)
 
-    assert list(room.tickets()) == [late]
+    assert list(waiting_in(room)) == [late]
     assert len(room) == 1
-
-
-def test_many_who_leave_early_do_not_pile_up_behind_one_who_stays() -> None:
-    """Withdrawn entries in the middle of a heap cannot be popped; they must go all the same."""
-    room = room_of(stays := ticket(deadline=0.0))
-
-    for _ in range(10_000):
-        room.join(leaves := ticket(deadline=5.0))
-        room.leave(leaves)
-
-    assert lying(room) <= COMPACT_ABOVE + 1
-    assert room.take() is stays
-    assert lying(room) == 0
 
 
 def test_a_crowd_that_leaves_takes_its_entries_along() -> None:
@@ -180,7 +167,7 @@ def test_a_crowd_that_leaves_takes_its_entries_along() -> None:
     for each in reversed(crowd[1:]):
         room.leave(each)
 
-    assert lying(room) <= COMPACT_ABOVE
+    assert waiting_in(room) == crowd[:1]
     assert emptied(room) == crowd[:1]
 
 
@@ -219,7 +206,7 @@ class Coming(RuleBasedStateMachine):
 
     @invariant()
     def those_who_wait_are_known(self) -> None:
-        assert {id(each) for each in self.room.tickets()} == {id(each) for each in self.waiting}
+        assert {id(each) for each in waiting_in(self.room)} == {id(each) for each in self.waiting}
         assert len(self.room) == len(self.waiting)
         assert {lane: self.room.count(lane) for lane in Lane} == {
             lane: sum(each.lane is lane for each in self.waiting) for lane in Lane
@@ -229,7 +216,7 @@ class Coming(RuleBasedStateMachine):
     def nothing_is_kept_of_those_who_left(self) -> None:
         inside = sum(len(waiting) for waiting in self.room._lanes.values())
         assert inside == len({(each.lane, each.caller) for each in self.waiting})
-        assert lying(self.room) <= len(self.waiting) + inside * max(COMPACT_ABOVE, self.most)
+        assert len(waiting_in(self.room)) == len(self.waiting)
 
 
 TestComing = Coming.TestCase
@@ -240,14 +227,25 @@ def gone_before(room: WaitingRoom[int], newcomer: Ticket[int]) -> int:
     return emptied(room).index(newcomer)
 
 
-@given(st.lists(deadlines, max_size=30), st.integers(1, 5), st.integers(0, 10))
-def test_with_one_caller_those_ahead_are_counted_exactly(waiting: list[float], weight: int, taken: int) -> None:
+@given(st.lists(deadlines, max_size=30), st.integers(1, 5), st.integers(0, 10), st.integers(0, 10), deadlines)
+def test_with_one_caller_those_ahead_are_counted_exactly(
+    waiting: list[float], weight: int, taken: int, left: int, deadline: float
+) -> None:
     room = room_of(*(ticket("only", deadline=at, weight=weight) for at in waiting))
     room.take_many(taken)
+    for each in list(waiting_in(room))[:left]:
+        room.leave(each)
 
-    ahead = room.ahead_of(Lane.NORMAL, "only", weight)
+    ahead = room.ahead_of(Lane.NORMAL, "only", weight, deadline)
 
-    assert ahead == gone_before(room, ticket("only", deadline=99.0, weight=weight))
+    assert ahead == gone_before(room, ticket("only", deadline=deadline, weight=weight))
+
+
+def test_without_a_deadline_a_newcomer_is_the_last_of_its_caller() -> None:
+    room = room_of(ticket(deadline=1e9), leaves := ticket(deadline=2.0))
+    room.leave(leaves)
+
+    assert room.ahead_of(Lane.NORMAL, "one", 1) == 1
 
 
 @given(st.lists(st.builds(ticket, callers, lanes)), callers, lanes, st.integers(0, 30))
@@ -259,7 +257,7 @@ def test_those_ahead_are_told_to_within_one_turn_of_each_other_caller(
 
     ahead = room.ahead_of(lane, caller, WEIGHTS[caller])
 
-    others = sum(WEIGHTS[each] for each in {left.caller for left in room.tickets() if left.lane is lane} - {caller})
+    others = sum(WEIGHTS[each] for each in {left.caller for left in waiting_in(room) if left.lane is lane} - {caller})
     assert abs(ahead - gone_before(room, ticket(caller, lane, deadline=99.0))) <= others
 
 

@@ -6,16 +6,8 @@ from pathlib import Path
 import pytest
 from real_valkey import Server
 from sandbox_client import lenient
-from service_rig import (
-    Gateway,
-    Rig,
-    caller_session,
-    put_secrets,
-    rested,
-    sandbox_beside,
-    serving,
-    tree_of,
-)
+from service_process import Gateway, put_secrets, rested, sandbox_beside, serving, tree_of
+from service_rig import Rig, caller_session
 
 from gateway.sandbox.config import DEFAULT_CREDENTIALS
 from gateway.sandbox.server import Sandbox

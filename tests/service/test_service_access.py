@@ -1,7 +1,8 @@
 """Who gets in, what stands where, and what the contract says of itself. The service is a process."""
 
 import pytest
-from service_rig import Rig, token_of
+from service_process import token_of
+from service_rig import Rig
 
 REF = "00000000000000000000000000"
 TARGETS = (

@@ -167,13 +167,25 @@ class CredentialKeeper:
     def _start(self, held: Held, refused: Unlocked | None) -> None:
         # Whatever becomes of the flight, the next one is not before its time.
         held.due_at = self._clock.monotonic() + RETRY_S
-        flight = asyncio.create_task(self._fly(held, refused), name="credential.refresh")
+        flight = asyncio.create_task(self._fly_once(held, refused), name="credential.refresh")
         held.flight = flight
         self._flights.add(flight)
         flight.add_done_callback(partial(self._land, held))
 
+    async def _fly_once(self, held: Held, refused: Unlocked | None) -> None:
+        """Fly, and be out of the air from that very moment on.
+
+        The task's callbacks run a turn later. Whoever looked in between would wait for a flight that has ended, which
+        does not even pause, and would never look away again.
+        """
+        try:
+            await self._fly(held, refused)
+        finally:
+            held.flight = None
+
     def _land(self, held: Held, flight: asyncio.Task[None]) -> None:
-        held.flight = None
+        if held.flight is flight:
+            held.flight = None
         self._flights.discard(flight)
         if not flight.cancelled() and (error := flight.exception()) is not None:
             log.error("credential.bug", venue=held.account.venue, account=held.account.name, kind=type(error).__name__)
