@@ -7,10 +7,13 @@ from typing import Self
 
 
 class SilentProxy:
-    """Between a client and a port of this machine; `piece` and `delay_s` cut the answers up and hold them back."""
+    """Between a client and a port of this machine; `piece` and `delay_s` cut the answers up and hold them back.
+
+    A new `target` is for new connections.
+    """
 
     def __init__(self, port: int) -> None:
-        self._target = port
+        self.target = port
         self._open: set[asyncio.Event] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.piece = 65536
@@ -43,7 +46,7 @@ class SilentProxy:
     async def _between(self, client: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         silent = asyncio.Event()
         self._open.add(silent)
-        server, forth = await asyncio.open_connection("127.0.0.1", self._target)
+        server, forth = await asyncio.open_connection("127.0.0.1", self.target)
         try:
             async with asyncio.TaskGroup() as ways:
                 ways.create_task(self._pump(client, forth, silent, 65536))

@@ -105,6 +105,7 @@ class Node:
         self._found = found
         self._loop = asyncio.get_running_loop()
         self._wire: Wire | None = None
+        self._before: list[Wire] = []
         self._connecting: asyncio.Task[str | None] | None = None
         self._met: str | None = None
 
@@ -127,9 +128,9 @@ class Node:
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.gather(self._connecting, return_exceptions=True)
-        if self._wire is not None:
-            self._wire.abort()
-            await asyncio.sleep(0)
+        for wire in self._wires():
+            wire.abort()
+        await asyncio.sleep(0)
 
     async def _connected(self, deadline: float) -> Wire:
         """A usable connection. It is made once for all who wait, and goes on when they leave."""
@@ -152,11 +153,16 @@ class Node:
     async def _connect(self) -> str | None:
         """Make `_wire`; None, or why those who wait can't be served."""
         try:
-            self._wire, run_id = await self._greeting.open(await self._locate())
+            wire, run_id = await self._greeting.open(await self._locate())
         except Unavailable as failure:
             return failure.reason
+        self._before, self._wire = self._wires(), wire
         met, self._met = self._met, run_id
         if met is None or (run_id and met == run_id):
             return None
         self._found(ANOTHER)
         return ANOTHER
+
+    def _wires(self) -> list[Wire]:
+        """The connections that are open, be it that somebody still waits for an answer on a retired one."""
+        return [wire for wire in (*self._before, self._wire) if wire is not None and wire.open]

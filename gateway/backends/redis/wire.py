@@ -83,6 +83,11 @@ class Wire(asyncio.Protocol):
         self._why = lost(None)
 
     @property
+    def open(self) -> bool:
+        """Whether there still is a connection."""
+        return self._transport is not None
+
+    @property
     def usable(self) -> bool:
         """Whether the next command may go here."""
         return self._transport is not None and not self._retired

@@ -11,7 +11,7 @@ from gateway.backends.abroad import ClusterLimiter
 from gateway.backends.admittance import Admittance
 from gateway.backends.clock import SystemClock
 from gateway.backends.cluster_records import ClusterRecords
-from gateway.backends.key_pointer import KeyPointers
+from gateway.backends.key_pointer import Hold, KeyPointers
 from gateway.backends.redis.link import Argument, Link, Reply, Runnable
 from gateway.core import keys
 from gateway.core.admission import Demand
@@ -205,7 +205,7 @@ async def test_key_that_leads_nowhere_is_free_for_another_request_after_a_lease(
 
 
 async def test_death_after_the_record_is_read_as_sent_and_never_sent_again(
-    records: ClusterRecords, link: DyingLink, cluster: RealCluster
+    records: ClusterRecords, link: DyingLink
 ) -> None:
     """Key, two gates, and the claim itself are done; only the last look at the key is not."""
     dead = wish(1)
@@ -289,10 +289,9 @@ async def test_of_many_replicas_with_one_key_exactly_one_is_fresh(cluster: RealC
         await link.aclose()
 
 
-async def test_every_step_that_can_not_be_made_is_unavailable_or_harmless(
+async def test_last_look_that_can_not_be_made_takes_no_slot_away(
     records: ClusterRecords, cluster: RealCluster, link: DyingLink
 ) -> None:
-    """A failing last look never takes a slot away from a cancel that has one."""
     claim = wish(1)
     broken = BrokenPointers(link, TTL_SECONDS * 1000)
     records._keys = broken
@@ -309,6 +308,6 @@ class BrokenPointers(KeyPointers):
 
     asked = 0
 
-    async def keep(self, hold: object) -> None:  # type: ignore[override]  # whatever it is
+    async def keep(self, hold: Hold) -> Hold | None:
         self.asked += 1
-        raise Unavailable("redis", "gone")
+        raise Unavailable("redis", f"gone with {hold.pointer}")

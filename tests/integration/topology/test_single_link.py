@@ -107,6 +107,27 @@ async def test_demoted_master_is_unavailable_as_read_only_and_used_again_when_pr
     assert await link.run(COUNT, (KEY,), ("y",)) == [b"y", KEY.encode()]
 
 
+async def test_address_that_leads_to_another_master_is_followed_when_the_old_one_refuses(
+    server: RedisProcess, start: Start, found: list[str]
+) -> None:
+    """As behind a virtual address or a proxy: the old connection still leads to the one that was demoted."""
+    successor = start()
+    async with SilentProxy(server.port) as proxy:
+        link = Link(f"redis://127.0.0.1:{proxy.port}", TIMEOUT_MS, on_new_server=found.append)
+        await link.run(COUNT, (KEY,), ("x",))
+        server.command_reply("REPLICAOF", "127.0.0.1", successor.port)
+        proxy.target = successor.port
+
+        with pytest.raises(Unavailable, match="READONLY"):
+            await link.run(COUNT, (KEY,), ("x",))
+        with pytest.raises(Unavailable, match="another server"):
+            await link.run(COUNT, (KEY,), ("x",))
+
+        assert await link.run(COUNT, (KEY,), ("y",)) == [b"y", KEY.encode()]
+        assert len(found) == 1
+        await link.aclose()
+
+
 async def test_full_server_is_unavailable_as_out_of_memory(server: RedisProcess, link: Link) -> None:
     server.client.config_set("maxmemory", 1)
 
@@ -159,7 +180,7 @@ async def test_replies_in_pieces_and_late_ones_reach_only_those_who_asked(server
 
 
 async def test_cancelled_caller_leaves_the_others_of_its_turn_alone(server: RedisProcess, link: Link) -> None:
-    await link.ping()
+    await link.run(COUNT, (KEY,), ("known to the server",))
     tasks = [asyncio.create_task(link.run(COUNT, (KEY,), (n,))) for n in range(30)]
     await asyncio.sleep(0)
     for task in tasks[::3]:
@@ -171,7 +192,7 @@ async def test_cancelled_caller_leaves_the_others_of_its_turn_alone(server: Redi
         [str(n).encode(), KEY.encode()] for n in range(30) if n % 3
     ]
     assert all(isinstance(answer, asyncio.CancelledError) for answer in answers[::3])
-    assert server.client.get(KEY) == b"20", "who left in the same turn has sent nothing"
+    assert server.client.get(KEY) == b"21", "who left in the same turn has sent nothing"
 
 
 async def test_calls_of_one_turn_share_a_write_and_each_has_its_own_outcome(server: RedisProcess, link: Link) -> None:
