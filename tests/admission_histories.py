@@ -1,5 +1,7 @@
 """Random histories for the limiter, and the rule that no window may break. For the reference and for its Lua twin."""
 
+from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
@@ -77,6 +79,7 @@ class Reopen:
 
 
 Step = Pass | Jump | Reserve | GiveBack | Flush | Learn | Refuse | Reopen
+WithSets = Callable[[st.SearchStrategy[tuple[Demand, ...]]], st.SearchStrategy[Step]]
 
 
 @st.composite
@@ -98,31 +101,45 @@ def sets_of(limits: tuple[str, ...], *, shrunk: bool) -> st.SearchStrategy[tuple
 
 PATIENCES = st.sampled_from((0, 400_000, 3_000_000, 20_000_000))
 MOSTS = st.sampled_from((1, 1, 2, 30))
-demand_sets = sets_of(tuple(sorted(KEEP)), shrunk=False)
-reserves = st.builds(Reserve, demand_sets, PATIENCES, MOSTS)
-wild_reserves = st.builds(
-    Reserve,
-    sets_of(tuple(sorted(KEEP)), shrunk=True),
-    PATIENCES,
-    MOSTS,
-    st.sampled_from((0, 0, None, -400_000, 100_000)),
-    st.booleans(),
-)
-lessons = st.builds(
-    Learn,
-    st.sampled_from(sorted(KEEP)).flatmap(lambda limit: demand(limit, HOLDERS[0])),
-    st.sampled_from((None, 1, 2, 90)),
-)
+LIMITS = tuple(sorted(KEEP))
+demand_sets = sets_of(LIMITS, shrunk=False)
+
+
+def reserves(sets: st.SearchStrategy[tuple[Demand, ...]]) -> st.SearchStrategy[Reserve]:
+    """Whoever asks knows the time well."""
+    return st.builds(Reserve, sets, PATIENCES, MOSTS)
+
+
+def wild_reserves(sets: st.SearchStrategy[tuple[Demand, ...]]) -> st.SearchStrategy[Reserve]:
+    """Whoever asks may know the time badly or not at all, and some meet gates."""
+    return st.builds(Reserve, sets, PATIENCES, MOSTS, st.sampled_from((0, 0, None, -400_000, 100_000)), st.booleans())
+
+
+def lessons(sets: st.SearchStrategy[tuple[Demand, ...]]) -> st.SearchStrategy[Learn]:
+    """About a limit that is in use."""
+    return st.builds(lambda of, stated: Learn(of[0], stated), sets, st.sampled_from((None, 1, 2, 90)))
+
+
+@st.composite
+def histories(draw: st.DrawFn, *, shrunk: bool, with_sets: WithSets) -> list[Step]:
+    """Long ones that keep to a few demands, or nothing would ever be full."""
+    few = st.sampled_from(draw(st.lists(sets_of(LIMITS, shrunk=shrunk), min_size=1, max_size=3)))
+    return draw(st.lists(with_sets(few), min_size=25, max_size=60))
+
+
 refusals = st.builds(
     Refuse,
-    st.integers(0, 2),
+    st.sampled_from((0, 0, 1, 2)),
     st.builds(
-        Closure, st.booleans(), st.sampled_from((None, 0, 700_000, 5_000_000, 10**13)), st.sampled_from((0, 1_500_000))
+        Closure,
+        st.booleans(),
+        st.sampled_from((None, None, 0, 700_000, 5_000_000, 10**13)),
+        st.sampled_from((0, 1_500_000)),
     ),
 )
 reopenings = st.just(Reopen())
 passes = st.builds(Pass, st.integers(0, 700_000))
-long_passes = st.builds(Pass, st.sampled_from((5_000_000, 61_000_000, 130_000_000, 700_000_000)))
+long_passes = st.builds(Pass, st.sampled_from((1_000_000, 2_000_000, 55_000_000, 61_000_000, 601_000_000)))
 steps_back = st.builds(Jump, st.integers(-5_000_000, -1))
 leaps = st.builds(Jump, st.integers(260_000, 900_000_000))
 jumps = st.builds(Jump, st.integers(-5_000_000, 500_000))
@@ -258,7 +275,8 @@ class World:
 
 def most_in_any_window(instants: list[int], window_us: int) -> int:
     """Counted at each send, looking one half-open window ahead, which finds the fullest one."""
-    return max((sum(start <= at < start + window_us for at in instants) for start in instants), default=0)
+    ordered = sorted(instants)
+    return max((bisect_left(ordered, start + window_us) - index for index, start in enumerate(ordered)), default=0)
 
 
 def rested() -> Ledger:

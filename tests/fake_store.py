@@ -102,6 +102,10 @@ class FakeLimiter:
             return decided.wait_us
         return Slot(self.clock.monotonic(), decided.at_us, demands)
 
+    def forget(self) -> None:
+        """As a flush would, without the hold that follows one."""
+        self.ledger = Ledger()
+
     def spend(self, demands: tuple[Demand, ...], times: int) -> None:
         """As if somebody else had just sent so many."""
         for _ in range(times):
@@ -146,6 +150,7 @@ class FakeRecords:
         self.keys: dict[tuple[str, str], tuple[str, RecordId]] = {}
         self.down: set[str] = set()
         self.stolen = False
+        self.stolen_refs: set[str] = set()
         self.settled: list[Settlement] = []
 
     def one(self) -> Record:
@@ -170,7 +175,12 @@ class FakeRecords:
     async def mark_sent(self, record: RecordId, fence: int, at_ms: int) -> bool:
         await self._call("mark_sent")
         kept = self.kept[record]
-        mine = not self.stolen and kept.fence == fence and kept.lease_until_ms > self.clock.now_ms()
+        mine = (
+            not self.stolen
+            and kept.ref not in self.stolen_refs
+            and kept.fence == fence
+            and kept.lease_until_ms > self.clock.now_ms()
+        )
         if not mine or State.SENT not in STEPS[kept.state]:
             return False
         self.kept[record] = replace(kept, state=State.SENT, sent_ms=at_ms)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from gateway.core.admission import Charge, Quota
 from gateway.core.model import By, Op, OrderRef, VenueId
 from gateway.core.outcome import (
+    Outcome,
+    Settled,
     Sighting,
     Verdict,
 )
@@ -30,8 +32,8 @@ class FakeSigner:
         return WireRequest("GET", f"https://venue.example/{order.value}?at={at_ms}", (("x-key", self.name),))
 
     def batch(self, orders: tuple[OrderRef, ...], at_ms: int) -> WireRequest | None:
-        del orders, at_ms
-        return None
+        refs = ",".join(order.value for order in orders)
+        return WireRequest("DELETE", f"https://venue.example/batch/{refs}?at={at_ms}", (("x-key", self.name),))
 
 
 @dataclass(slots=True)
@@ -43,6 +45,7 @@ class FakeVenue:
     batch_most: int = 0
     verdicts: list[Verdict] = field(default_factory=list)
     sightings: list[Sighting] = field(default_factory=list)
+    by_ref: dict[str, Verdict] = field(default_factory=dict)
 
     @property
     def options(self) -> Mapping[str, Option]:
@@ -50,7 +53,7 @@ class FakeVenue:
 
     @property
     def quotas(self) -> Mapping[str, Quota]:
-        return {"cancel": Quota(10, 1000, 20), "read": Quota(20, 1000, 20)}
+        return {"cancel": Quota(10, 1000, 20), "read": Quota(20, 1000, 20), "batch": Quota(5, 1000, 20)}
 
     def reply(self, verdict: Verdict) -> Reply:
         """A reply to a cancel that will be interpreted so."""
@@ -67,6 +70,8 @@ class FakeVenue:
 
     def charges(self, op: Op, by: By) -> tuple[Charge, ...]:
         del by
+        if op is Op.BATCH:
+            return (Charge("batch"),) if self.batch_most else ()
         return (Charge("read"),) if op is Op.READ else (Charge("cancel"),)
 
     def unlock(self, fields: Mapping[str, str], site: Site) -> Signer | Login:
@@ -74,12 +79,12 @@ class FakeVenue:
         return FakeSigner(fields["key"])
 
     def interpret(self, reply: Reply, order: OrderRef) -> Verdict:
-        del order
-        return self.verdicts[int(reply.body)]
+        return self.by_ref.get(order.value) or self.verdicts[int(reply.body)]
 
     def interpret_read(self, reply: Reply, order: OrderRef) -> Sighting:
         del order
         return self.sightings[int(reply.body)]
 
     def interpret_batch(self, reply: Reply, orders: tuple[OrderRef, ...]) -> tuple[Verdict, ...]:
-        return tuple(self.interpret(reply, order) for order in orders)
+        del reply
+        return tuple(self.by_ref.get(order.value, Settled(Outcome.ACCEPTED)) for order in orders)

@@ -5,7 +5,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from fake_store import FakeGates, FakeLimiter, FakeRecords
@@ -24,7 +24,7 @@ from gateway.core.outcome import (
     Throttled,
     Verdict,
 )
-from gateway.core.wire import NotSent, SendResult, Unconfirmed, WireRequest
+from gateway.core.wire import HELD_BACK, NotSent, Reply, SendResult, Unconfirmed, WireRequest
 from gateway.courier import Courier
 from gateway.desk import Desk
 from gateway.dispatch import Bounds, Dispatcher
@@ -32,7 +32,7 @@ from gateway.errand import Errands
 from gateway.follow import Follower
 from gateway.pipeline import Pipeline
 from gateway.planner import Planner
-from gateway.ports import NoSigner, Unavailable, Unlocked
+from gateway.ports import NoSigner, Unavailable, Unlocked, always
 from gateway.reader import Reader
 from gateway.resolve import Resolver
 from gateway.survey import Survey
@@ -67,11 +67,21 @@ class FakeSender:
         self.on_cancel: list[Verdict | NotSent | Unconfirmed] = [Settled(Outcome.CANCELLED)]
         self.on_read: list[Sighting | NotSent | Unconfirmed] = [Seen(OrderState.CANCELLED)]
         self.takes_s = 0.0
+        self.connects_s = 0.0
+        self.on_batch: Unconfirmed | None = None
+        self.batches: list[list[str]] = []
         self.cancels: list[Sent] = []
         self.reads: list[Sent] = []
 
-    async def send(self, venue: VenueId, request: WireRequest, timeout_ms: int) -> SendResult:
+    async def send(
+        self, venue: VenueId, request: WireRequest, timeout_ms: int, may_leave: Callable[[], bool] = always
+    ) -> SendResult:
         assert (venue, timeout_ms) == (VENUE, 2000)
+        await asyncio.sleep(self.connects_s)
+        if not may_leave():
+            return HELD_BACK
+        if "/batch/" in request.url:
+            return await self._batch(request)
         reading = request.method == "GET"
         self.story.append("read" if reading else "send")
         (self.reads if reading else self.cancels).append(Sent(self.clock.monotonic(), request))
@@ -82,6 +92,11 @@ class FakeSender:
         said = self.on_cancel.pop(0) if len(self.on_cancel) > 1 else self.on_cancel[0]
         await asyncio.sleep(self.takes_s)
         return said if isinstance(said, NotSent | Unconfirmed) else self.venue.reply(said)
+
+    async def _batch(self, request: WireRequest) -> SendResult:
+        self.batches.append(request.url.partition("/batch/")[2].partition("?")[0].split(","))
+        await asyncio.sleep(self.takes_s)
+        return Reply(200, {}, b"batch") if self.on_batch is None else self.on_batch
 
 
 class FakeCredentials:
@@ -184,10 +199,17 @@ class RecordingMeter:
 class World:
     """One process with everything in it, on the running loop's virtual time; `beside` it may run another one."""
 
-    def __init__(self, *, reserve: int = 2, bounds: Bounds | None = None, beside: "World | None" = None) -> None:
+    def __init__(
+        self,
+        *,
+        reserve: int = 2,
+        bounds: Bounds | None = None,
+        beside: "World | None" = None,
+        batch_most: int = 0,
+    ) -> None:
         self.clock = loop_clock()
         self.story: list[str] = beside.story if beside else []
-        self.venue: FakeVenue = beside.venue if beside else FakeVenue()
+        self.venue: FakeVenue = beside.venue if beside else FakeVenue(batch_most=batch_most)
         self.limiter: FakeLimiter = beside.limiter if beside else FakeLimiter(self.clock, self.story)
         self.records: FakeRecords = beside.records if beside else FakeRecords(self.clock, self.limiter, self.story)
         self.sender: FakeSender = beside.sender if beside else FakeSender(self.clock, self.venue, self.story)

@@ -160,6 +160,13 @@ def rested(server: Server) -> str:
     return own.url
 
 
+def open_gates(url: str) -> None:
+    """What one test had a venue refuse is not to shut out the next one."""
+    with Redis.from_url(url) as client:
+        if shut := client.keys("*:gate"):
+            client.delete(*shut)
+
+
 @contextmanager
 def own_valkey(socket: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """A Valkey that a test may kill."""

@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 
 import pytest
@@ -12,17 +13,20 @@ from admission_histories import (
     World,
     flushes,
     give_backs,
+    histories,
+    leaps,
     most_in_any_window,
     passes,
     reserves,
     steps_back,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.admission import Demand
 from gateway.core.ledger import (
     HORIZON_US,
+    JUMP_US,
     Denied,
     Epoch,
     Granted,
@@ -32,8 +36,14 @@ from gateway.core.ledger import (
     decide,
     give_back,
     outlook,
+    synchronise,
+    tighten,
 )
+from gateway.core.level import Level
+from gateway.core.model import Account
+from gateway.core.terms import FRESH_US, QUIET_US, RELAX_EVERY_US
 
+HISTORIES = int(os.environ.get("HISTORIES", "100"))
 SECOND_US = 1_000_000
 HOLDER, OTHER = HOLDERS
 ONE = Demand("cancel", HOLDER, tokens=3, window_us=SECOND_US, weight=1, keep=3)
@@ -242,7 +252,164 @@ def test_outlook_tells_free_tokens_and_wait_of_each_demand() -> None:
     assert outlook(Ledger(), (ONE,), T) == (Prospect(0, SECOND_US),)
 
 
-@given(st.lists(reserves | passes | give_backs | steps_back, max_size=60))
+def told(ledger: Ledger, at_us: int, now_us: int) -> dict[Account, int]:
+    """What somebody expects who saw the holder's time at `at_us`, and whose clock has run on until `now_us`."""
+    return {HOLDER: max(ledger.epochs[HOLDER].seen_us, at_us) + now_us - at_us}
+
+
+@pytest.mark.parametrize("ahead_us", [JUMP_US + 1, 500_000, 3_600_000_000])
+def test_clock_that_leapt_ahead_gains_nothing_and_time_goes_on(ahead_us: int) -> None:
+    ledger = RESTED
+    for _ in range(3):
+        ledger = granted(ledger, ONE).ledger
+    soon = T + 10_000
+
+    after = synchronise(ledger, (ONE,), soon + ahead_us, told(ledger, T, soon))
+    denied = decide(after, (ONE,), soon + ahead_us, 0)
+    later = decide(denied.ledger, (ONE,), T + ahead_us + SECOND_US, 0)
+
+    assert isinstance(denied, Denied)
+    assert denied.wait_us == SECOND_US - 10_000
+    assert denied.ledger.epochs[HOLDER] == Epoch(0, soon, -ahead_us)
+    assert isinstance(later, Granted)
+
+
+def test_leap_that_was_noted_does_not_hold_back_whoever_did_not_see_it() -> None:
+    first = granted(RESTED, ONE).ledger
+    noted = synchronise(first, (ONE,), T + 60 * SECOND_US, told(first, T, T + 5))
+
+    other = synchronise(noted, (ONE,), T + 60 * SECOND_US + 100_000, told(first, T, T + 100_005))
+
+    assert other == noted
+    assert granted(other, ONE, at_us=T + 60 * SECOND_US + 100_000).at_us == T + 100_005
+
+
+def test_expectation_that_is_stale_or_small_holds_back_and_never_behind_what_was_seen() -> None:
+    """Whoever was stopped before his question was read expects too little."""
+    ledger = granted(RESTED, ONE, at_us=T).ledger
+
+    slow = synchronise(ledger, (ONE,), T + 5 * SECOND_US, {HOLDER: T + 1000})
+    absurd = synchronise(ledger, (ONE,), T + 5 * SECOND_US, {HOLDER: T - 3_600 * SECOND_US})
+
+    assert slow.epochs[HOLDER] == Epoch(0, T + 1000, 1000 - 5 * SECOND_US)
+    assert absurd.epochs[HOLDER] == Epoch(0, T, -5 * SECOND_US)
+
+
+@pytest.mark.parametrize("expected", [{}, {HOLDER: 0}, {HOLDER: T + SECOND_US - JUMP_US}, {HOLDER: T + 10**12}])
+def test_expectation_that_is_missing_near_or_too_large_changes_nothing(expected: dict[Account, int]) -> None:
+    ledger = granted(RESTED, ONE).ledger
+
+    assert synchronise(ledger, (ONE,), T + SECOND_US, expected) == ledger
+
+
+def test_smaller_configuration_counts_for_everybody_while_it_is_in_use() -> None:
+    smaller = replace(ONE, tokens=2, keep=2, window_us=2 * SECOND_US)
+    ledger = decide(RESTED, (smaller,), T, 0).ledger
+
+    waits = []
+    for _ in range(2):
+        decision = granted(ledger, ONE, at_us=T)
+        ledger = decision.ledger
+        waits.append(decision.wait_us)
+    much_later = T + FRESH_US + 10 * SECOND_US
+
+    assert waits == [0, 2 * SECOND_US]
+    assert outlook(ledger, (ONE,), much_later) == (Prospect(3, 0),)
+
+
+def test_smaller_configuration_that_is_only_ever_refused_counts_too() -> None:
+    """Or the larger one would starve it, and break its limit."""
+    full = Ledger(ALL_LONG_AGO, {(HOLDER, "cancel"): (T, T, T)})
+
+    denied = decide(full, (replace(ONE, tokens=2, keep=2),), T + 1, 0)
+
+    assert isinstance(denied, Denied)
+    assert outlook(denied.ledger, (ONE,), T + SECOND_US) == (Prospect(2, 0),)
+
+
+def test_learned_limit_counts_until_it_is_relaxed() -> None:
+    ledger, left = tighten(RESTED, ONE, 1, T)
+
+    waits = [granted(granted(ledger, ONE).ledger, ONE).wait_us]
+
+    assert (left, waits) == (1, [SECOND_US])
+    assert outlook(ledger, (ONE,), T + QUIET_US) == (Prospect(2, 0),)
+    assert outlook(ledger, (ONE,), T + QUIET_US + RELAX_EVERY_US) == (Prospect(3, 0),)
+
+
+def test_weight_above_what_was_learned_still_goes_some_day() -> None:
+    heavy = replace(ONE, weight=3)
+    ledger, left = tighten(RESTED, heavy, 1, T)
+
+    assert left == 1
+    assert granted(ledger, heavy).wait_us == 0
+    assert granted(granted(ledger, heavy).ledger, ONE).wait_us == SECOND_US
+
+
+def test_reserve_is_kept_of_what_was_learned() -> None:
+    normal = replace(ONE, tokens=2)
+    ledger = tighten(RESTED, ONE, 2, T)[0]
+
+    first = granted(ledger, normal).ledger
+
+    assert granted(first, normal).wait_us == SECOND_US
+    assert granted(first, ONE).wait_us == 0
+
+
+def test_nothing_is_learned_where_the_data_is_lost() -> None:
+    assert tighten(Ledger(), ONE, 1, T) == (Ledger(), 3)
+
+
+def test_loss_leaves_what_was_learned() -> None:
+    learned = tighten(RESTED, ONE, 1, T)[0]
+
+    armed = arm(replace(learned, epochs={}), (ONE,), T)
+
+    assert outlook(armed, (ONE,), T + SECOND_US) == (Prospect(1, 0),)
+
+
+def test_limit_that_becomes_large_or_small_by_configuration_is_held_once() -> None:
+    large, small = replace(ONE, tokens=300, keep=300), replace(ONE, tokens=200, keep=200)
+    ledger = granted(RESTED, large).ledger
+
+    changed = decide(ledger, (small,), T + 5, 0)
+    both = granted(changed.ledger, large, at_us=T + 6)
+
+    assert isinstance(changed, Denied)
+    assert changed.wait_us == SECOND_US
+    assert both.wait_us == SECOND_US - 1
+    assert not both.ledger.levels
+
+
+def test_large_limit_is_linked_with_a_ring_and_given_back_with_it() -> None:
+    large = Demand("large", OTHER, tokens=300, window_us=SECOND_US, weight=1, keep=300)
+    full = Ledger(ALL_LONG_AGO, {(HOLDER, "cancel"): (T, T, T)})
+    slot = granted(full, ONE, large)
+
+    left = give_back(slot.ledger, (ONE, large), slot.at_us, T)
+
+    assert slot.wait_us == SECOND_US
+    assert slot.ledger.levels[OTHER, "large"].last_us == T + SECOND_US
+    assert left is not None
+    assert give_back(left, (ONE, large), slot.at_us, T) is None
+    assert give_back(replace(slot.ledger, levels={}), (ONE, large), slot.at_us, T) is None
+
+
+def test_level_beyond_the_horizon_counts_as_lost() -> None:
+    large = replace(ONE, tokens=300, keep=300)
+    absurd = Ledger(ALL_LONG_AGO, levels={(HOLDER, "cancel"): Level(T, T + HORIZON_US + 1)})
+
+    assert isinstance(decide(absurd, (large,), T, 0), Denied)
+    assert isinstance(decide(replace(absurd, levels={(HOLDER, "cancel"): Level(T, T)}), (large,), T, 0), Granted)
+
+
+@settings(max_examples=HISTORIES, deadline=None)
+@pytest.mark.timeout(60 + HISTORIES // 10)
+@given(
+    histories(
+        shrunk=False, with_sets=lambda sets: reserves(sets) | reserves(sets) | passes | give_backs | steps_back | leaps
+    )
+)
 def test_no_window_ever_holds_more_than_the_limit(steps: list[Step]) -> None:
     world = World(ledger=RESTED)
 

@@ -25,6 +25,7 @@ from admission_histories import (
     demand_sets,
     flushes,
     give_backs,
+    histories,
     jumps,
     leaps,
     lessons,
@@ -47,10 +48,12 @@ from gateway.core.ledger import Prospect
 from gateway.core.model import Account
 
 HISTORIES = int(os.environ.get("HISTORIES", "100"))
-steps = st.one_of(
-    *(wild_reserves, wild_reserves, wild_reserves, wild_reserves),
-    *(passes, passes, long_passes, give_backs, jumps, leaps, flushes, lessons, refusals, reopenings),
-)
+
+
+def steps(sets: st.SearchStrategy[tuple[Demand, ...]]) -> st.SearchStrategy[Step]:
+    asked = wild_reserves(sets)
+    moves = (passes, passes, long_passes, give_backs, jumps, leaps, lessons(sets), refusals, reopenings, flushes)
+    return st.one_of(asked, asked, asked, asked, asked, asked, *moves)
 
 
 def lua(
@@ -107,7 +110,7 @@ def twin(server: Server, world: World, step: Step) -> object:  # noqa: PLR0911  
 
 @pytest.mark.timeout(60 + HISTORIES // 10)
 @settings(max_examples=HISTORIES, deadline=None)
-@given(st.lists(steps, min_size=10, max_size=60), st.integers(0, 3), demand_sets)
+@given(histories(shrunk=True, with_sets=steps), st.integers(0, 3), demand_sets)
 def test_lua_and_reference_agree_on_any_history(
     valkey_session: Server, history: list[Step], ahead: int, looked_at: tuple[Demand, ...]
 ) -> None:

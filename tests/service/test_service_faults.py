@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from real_valkey import Server
-from service_process import Gateway, put_secrets, rested, serving, tree_of
+from service_process import Gateway, open_gates, put_secrets, serving, tree_of
 from service_rig import READABLE, Rig, Said
 
 from gateway.sandbox.config import DEFAULT_CREDENTIALS, VENUE_IDS
@@ -42,10 +41,10 @@ SILENT: list[tuple[str, dict[str, object]]] = [
 
 
 @pytest.fixture(scope="module")
-def gateway(sandbox: Sandbox, valkey_session: Server, module_folder: Path) -> Iterator[Gateway]:
+def gateway(sandbox: Sandbox, redis_url: str, module_folder: Path) -> Iterator[Gateway]:
     """As elsewhere, with less patience for venues."""
     secrets = put_secrets(module_folder / "secrets", DEFAULT_CREDENTIALS)
-    tree = tree_of(sandbox, rested(valkey_session), secrets, timeout_ms=TIMEOUT_MS)
+    tree = tree_of(sandbox, redis_url, secrets, timeout_ms=TIMEOUT_MS)
     with serving(tree, module_folder) as started:
         yield started
 
@@ -105,9 +104,9 @@ async def test_answer_that_cannot_be_trusted_is_unknown_at_every_venue(
     ids=lambda each: str(each) if not isinstance(each, set) else "",
 )
 async def test_refusal_is_told_as_one_at_every_venue_and_the_order_still_stands(
-    rig: Rig, kind: str, fields: dict[str, object], expected: set[tuple[int, str]]
+    rig: Rig, redis_url: str, kind: str, fields: dict[str, object], expected: set[tuple[int, str]]
 ) -> None:
-    async def one(venue: str) -> None:
+    async def one(venue: str) -> str:
         order, said, met = await _faulty(rig, venue, kind, fields)
 
         assert (said.status, said.outcome) in expected, (venue, said.body)
@@ -116,10 +115,15 @@ async def test_refusal_is_told_as_one_at_every_venue_and_the_order_still_stands(
         if said.status == 503:
             assert int(said.headers["Retry-After"]) >= 1
             assert said.json["retry_after_ms"] > 0
-        after = await rig.desk().cancel(venue, order["order_id"])
-        assert after.outcome in {"cancelled", "accepted"}
+        if said.outcome in {"venue_limited", "venue_banned"}:
+            shut = await rig.desk().cancel(venue, order["order_id"])
+            assert (shut.outcome, shut.json["attempts"]) == (said.outcome, 0)
+        return str(order["order_id"])
 
-    await asyncio.gather(*map(one, VENUE_IDS))
+    orders = await asyncio.gather(*map(one, VENUE_IDS))
+    open_gates(redis_url)
+    for venue, order_id in zip(VENUE_IDS, orders, strict=True):
+        assert (await rig.desk().cancel(venue, order_id)).outcome in {"cancelled", "accepted"}
 
 
 async def test_stated_pause_of_the_venue_is_passed_on(rig: Rig) -> None:
@@ -218,8 +222,8 @@ async def test_hung_venue_holds_up_no_other(rig: Rig) -> None:
     said = await rig.desk().cancel("hashkey", (await rig.order("hashkey"))["order_id"])
 
     assert (said.outcome, said.took_s < 0.25) == ("cancelled", True)
-    # Those for whom no connection is left were provably not sent.
-    assert {each.outcome for each in await asyncio.gather(*stuck)} <= {"unknown", "venue_unavailable"}
+    # Those for whom no connection is left were provably not sent; some got one when their slot was stale already.
+    assert {each.outcome for each in await asyncio.gather(*stuck)} <= {"unknown", "venue_unavailable", "over_deadline"}
 
 
 async def test_no_hidden_second_send_was_ever_made(rig: Rig) -> None:
