@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -11,8 +11,6 @@ from time import perf_counter
 from gateway.backends.redis.link import Link
 from gateway.backends.redis.scripts import Script
 from gateway.ports import Unavailable
-
-RecordProperty = Callable[[str, object], None]
 
 
 def script(name: str, text: str) -> Script:

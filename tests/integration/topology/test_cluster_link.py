@@ -9,7 +9,7 @@ from time import perf_counter
 import pytest
 from redis_processes import RedisProcess, eventually
 from redis_topology import RealCluster
-from redis_traffic import COUNT, RecordProperty, recovered, script, traffic
+from redis_traffic import COUNT, recovered, script, traffic
 
 from gateway.backends.redis.cluster import slot_of
 from gateway.backends.redis.link import Link
@@ -173,7 +173,7 @@ async def test_graceful_failover_is_followed_at_once_and_noticed(
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hung"])
 async def test_lost_master_is_unavailable_in_time_and_its_replica_takes_over(
-    cluster: RealCluster, link: Link, found: list[str], fault: signal.Signals, record_property: RecordProperty
+    cluster: RealCluster, link: Link, found: list[str], fault: signal.Signals
 ) -> None:
     key, master = KEYS[0], cluster.owner(KEYS[0])
     other = next(name for name in KEYS if cluster.owner(name) is not master)
@@ -188,7 +188,7 @@ async def test_lost_master_is_unavailable_in_time_and_its_replica_takes_over(
         took = await recovered(link, key, 12)
         await link.ping()
 
-    record_property("cluster_unavailable_s", took)
+    assert took < 6
     assert found
     assert seen.mixed_up == unharmed.mixed_up == 0
     assert seen.longest_s < TIMEOUT_MS / 1000 + SLACK_S
