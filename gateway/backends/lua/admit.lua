@@ -167,7 +167,7 @@ local function prospect(demand, ahead)
     settle_terms(demand, 1, demand.holder.now)
   end
   local free = demand.large and level_free(demand, ahead) or ring_free(demand, ahead)
-  return free, wait_of({ demand }, ahead)
+  return free, free > 0 and 0 or wait_of({ demand }, ahead)
 end
 
 local function nows(asked)
