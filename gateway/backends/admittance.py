@@ -24,6 +24,16 @@ PROBE_US = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class Form:
+    """What stays the same of each question about the same demands: `keys` are the gates and the holders."""
+
+    keys: tuple[str, ...]
+    clocks: tuple[ServerClock, ...]
+    before: tuple[Argument, ...]
+    after: tuple[Argument, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Admittance:
     """How this replica asks for slots.
 
@@ -38,38 +48,37 @@ class Admittance:
     probe_us: int = PROBE_US
     gates_seen: int = len(SCOPES)
     _clocks: dict[Account, ServerClock] = field(default_factory=dict, repr=False)
+    _forms: dict[tuple[Account | None, tuple[Demand, ...]], Form] = field(default_factory=dict, repr=False)
 
-    def keys(self, account: Account | None, demands: tuple[Demand, ...]) -> tuple[str, ...]:
-        """The gates of the account, then the holders."""
-        return (*self._gates(account), *holder_keys(demands))
+    def form(self, account: Account | None, demands: tuple[Demand, ...]) -> Form:
+        """The form for these demands, behind the gates of this account."""
+        which = (account, demands)
+        if (known := self._forms.get(which)) is None:
+            known = self._forms[which] = self._form(account, demands)
+        return known
 
-    def arguments(self, account: Account | None, demands: tuple[Demand, ...]) -> tuple[Argument, ...]:
-        """What admit.lua reads."""
+    def _form(self, account: Account | None, demands: tuple[Demand, ...]) -> Form:
+        gates = () if account is None else gate_keys(account, self.gates_seen)
+        clocks = tuple(self._clocks.setdefault(holder, ServerClock()) for holder in holders_of(demands))
+        before = (SERVER_TIME, self.ahead, len(gates), self.probe_us, len(clocks))
+        return Form((*gates, *holder_keys(demands)), clocks, before, demand_arguments(demands))
+
+    def arguments(self, form: Form) -> tuple[Argument, ...]:
+        """What admit.lua reads, with what is expected of each holder's time now."""
         now = self.clock.monotonic()
-        holders = holders_of(demands)
-        expected = [clock.expected_us(now) if (clock := self._clocks.get(each)) else 0 for each in holders]
-        return (
-            *(SERVER_TIME, self.ahead, len(self._gates(account)), self.probe_us),
-            *(len(holders), *expected, *demand_arguments(demands)),
-        )
+        return (*form.before, *(clock.expected_us(now) for clock in form.clocks), *form.after)
 
-    def _gates(self, account: Account | None) -> tuple[str, ...]:
-        return () if account is None else gate_keys(account, self.gates_seen)
-
-    def learn(self, asked: float, demands: tuple[Demand, ...], times: Sequence[Reply]) -> float:
-        """Take in what the time of each holder was; by our clock, the latest moment that the first one's can mean."""
+    def told(self, asked: float, form: Form, times: Sequence[Reply], lost: Sequence[Reply]) -> float:
+        """Take in each holder's time, and pass on what was lost; by our clock, the latest moment of the first time."""
+        if lost:
+            report(lost, self.lost)
         answered = self.clock.monotonic()
         moments = [
-            self._clocks.setdefault(holder, ServerClock()).learn(asked, answered, then_us)
-            for holder, then_us in zip(holders_of(demands), times, strict=False)
+            clock.learn(asked, answered, then_us)
+            for clock, then_us in zip(form.clocks, times, strict=False)
             if isinstance(then_us, int)
         ]
         return moments[0] if moments else answered
-
-    def told(self, asked: float, demands: tuple[Demand, ...], times: Sequence[Reply], lost: Sequence[Reply]) -> float:
-        """Learn from a reply, and pass on what was found missing."""
-        report(lost, self.lost)
-        return self.learn(asked, demands, times)
 
 
 def account_of(demands: tuple[Demand, ...]) -> Account | None:

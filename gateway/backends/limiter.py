@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-from gateway.backends.admittance import Admittance, account_of, gated, odd, slot
+from gateway.backends.admittance import Admittance, Form, account_of, gated, odd, slot
 from gateway.backends.redis.link import Argument, Link, Reply
-from gateway.backends.redis.scripts import ARM, GIVE_BACK, LEARN, OUTLOOK, RESERVE, Script
+from gateway.backends.redis.scripts import ARM, GIVE_BACK, LEARN, OUTLOOK, RESERVE, Script, report
 from gateway.core.admission import Demand, Gated, Slot
 from gateway.ports import Outlook, TooFar
 
@@ -33,13 +33,14 @@ class RedisLimiter:
         asked = self._admittance.clock.monotonic()
         if not demands:
             return (Slot(asked, 0, demands),) * most
-        match await self._run(RESERVE, demands, patience_us, most):
+        form = self._admittance.form(account_of(demands), demands)
+        match await self._run(RESERVE, form, patience_us, most):
             case [b"slots", int(taken), int(wait_us), [int(first_us), *times], list(lost), *rest]:
-                moment = self._admittance.told(asked, demands, [first_us, *times], lost)
+                moment = self._admittance.told(asked, form, [first_us, *times], lost)
                 # The latest moment that the grant can have been made at: the error is a late send, never an early one.
                 return (slot(moment + wait_us / US_PER_S, first_us + wait_us, demands, rest),) * taken
             case [b"far", int(wait_us), list(times), list(lost)]:
-                self._admittance.told(asked, demands, times, lost)
+                self._admittance.told(asked, form, times, lost)
                 return TooFar(wait_us)
             case [b"gated", int(place), int(banned), int(wait_us)]:
                 return gated(place, banned, wait_us)
@@ -50,13 +51,14 @@ class RedisLimiter:
         """Return a slot that nobody used; False where later ones build on it already, so that it is wasted."""
         if not slot.demands:
             return True
-        return await self._run(GIVE_BACK, slot.demands, slot.granted_us, gated=slot.probe) == 1
+        form = self._admittance.form(account_of(slot.demands) if slot.probe else None, slot.demands)
+        return await self._run(GIVE_BACK, form, slot.granted_us) == 1
 
     async def outlook(self, demands: tuple[Demand, ...]) -> Sequence[Outlook]:
         """Look without taking."""
         if not demands:
             return ()
-        match await self._run(OUTLOOK, demands, gated=False):
+        match await self._run(OUTLOOK, self._admittance.form(None, demands)):
             case list(numbers) if len(numbers) == 2 * len(demands):
                 whole = [number for number in numbers if isinstance(number, int)]
                 pairs = zip(demands, whole[::2], whole[1::2], strict=True)
@@ -68,22 +70,21 @@ class RedisLimiter:
         """Make sure that the epoch marker is there, so that the first cancel does not pay the hold."""
         if not demands:
             return
-        lost = await self._run(ARM, demands, gated=False)
-        self._admittance.told(0.0, (), (), lost if isinstance(lost, list) else ())
+        lost = await self._run(ARM, self._admittance.form(None, demands))
+        report(lost if isinstance(lost, list) else (), self._admittance.lost)
 
     async def tighten(self, demand: Demand, stated: int | None) -> int:
         """Learn a limit that a venue stated, or, with None, that it refused where we were inside; what is in force now.
 
         Never above the configuration, and relaxed after a quiet time.
         """
-        match await self._run(LEARN, (demand,), "" if stated is None else stated, gated=False):
+        form = self._admittance.form(None, (demand,))
+        match await self._run(LEARN, form, "" if stated is None else stated):
             case int(tokens):
                 self._learned(demand, tokens)
                 return tokens
             case _:
                 raise odd()
 
-    async def _run(self, script: Script, demands: tuple[Demand, ...], *before: Argument, gated: bool = True) -> Reply:
-        account = account_of(demands) if gated else None
-        arguments = (*before, *self._admittance.arguments(account, demands))
-        return await self._link.run(script, self._admittance.keys(account, demands), arguments)
+    async def _run(self, script: Script, form: Form, *before: Argument) -> Reply:
+        return await self._link.run(script, form.keys, (*before, *self._admittance.arguments(form)))

@@ -120,16 +120,16 @@ class RedisRecords:
         self, elsewhere: Elsewhere | None, claim: Claim, demands: tuple[Demand, ...], patience_us: int, trust: str
     ) -> Claimed | Gated | None:
         """One round trip; None where what is known can't be read."""
-        admittance, account = self._admittance, claim.cancel.account
+        admittance, form = self._admittance, self._admittance.form(claim.cancel.account, demands)
         asked = admittance.clock.monotonic()
-        names = (*_claim_keys(claim, elsewhere), *admittance.keys(account, demands))
+        names = (*_claim_keys(claim, elsewhere), *form.keys)
         arguments = self._claim_arguments(elsewhere, claim, patience_us, trust)
-        match await self._link.run(CLAIM, names, (*arguments, *admittance.arguments(account, demands))):
+        match await self._link.run(CLAIM, names, (*arguments, *admittance.arguments(form))):
             case [b"fresh", int(fence), int(wait_us), list(times), list(lost), *rest]:
-                moment = admittance.told(asked, demands, times, lost)
+                moment = admittance.told(asked, form, times, lost)
                 return Fresh(fence, _slot(moment, times, demands, rest), wait_us)
             case [b"late", int(wait_us), list(times), list(lost)]:
-                admittance.told(asked, demands, times, lost)
+                admittance.told(asked, form, times, lost)
                 return Late(wait_us)
             case [b"gated", int(place), int(banned), int(wait_us)]:
                 return gated(place, banned, wait_us)
