@@ -22,11 +22,13 @@ def fits(ring: Ring, terms: Terms, at_us: int) -> bool:
     """Whether the request may go before slots that are reserved for later, without any window being overfull.
 
     Windows that end with it hold what its lane may use; those that end with a later slot, which now has more before it,
-    hold the whole limit. While assumed entries may lie ahead, nothing is let in between.
+    hold the whole limit. While assumed entries may lie ahead, or slots far ahead have pushed out what would have to be
+    known, nothing is let in between.
     """
     later = next((index for index, entry in enumerate(ring) if entry <= at_us), len(ring))
     assumed_us = terms.armed_us + (1 + -(-terms.ahead // terms.keep)) * terms.window_us
-    if later == 0 or assumed_us > at_us:
+    forgotten = len(ring) >= REMEMBERED * terms.keep and len(ring) < later + terms.keep
+    if later == 0 or assumed_us > at_us or forgotten:
         return False
     if _entry(ring, terms, later + terms.tokens - terms.weight) + terms.window_us > at_us:
         return False

@@ -34,7 +34,8 @@ local function ring_fits(demand, ahead)
   while later < known and sub(spent, later * DIGITS + 1, (later + 1) * DIGITS) > limit do
     later = later + 1
   end
-  if later == 0 or demand.holder.armed + (1 + ceil(ahead / keep)) * window > now then
+  local forgotten = known >= REMEMBERED * keep and known < later + keep
+  if later == 0 or forgotten or demand.holder.armed + (1 + ceil(ahead / keep)) * window > now then
     return false
   end
   if ring_entry(demand, later + demand.tokens - demand.weight, ahead) + window > now then
