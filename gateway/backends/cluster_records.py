@@ -41,9 +41,9 @@ class ClusterRecords:
                 await self._keys.free(hold.pointer, hold.value.partition(" ")[2])
         return claimed
 
-    async def mark_sent(self, record: RecordId, fence: int, at_ms: int) -> bool:
-        """Write `sent` before bytes leave; False where the record is no longer ours."""
-        return await self._records.mark_sent(record, fence, at_ms)
+    async def mark_sent(self, record: RecordId, fence: int, at_ms: int, *, probe: bool = False) -> bool | Gated:
+        """Write `sent` before bytes leave; False where it is no longer ours, Gated where its gate has closed."""
+        return await self._records.mark_sent(record, fence, at_ms, probe=probe)
 
     async def settle(self, record: RecordId, fence: int, settlement: Settlement) -> bool:
         """Write what came of it; `refused` also frees the key and the order. False where the step is illegal."""

@@ -10,7 +10,7 @@ from typing import assert_never
 
 from gateway.backends.admittance import Admittance, gated, odd, slot
 from gateway.backends.redis.link import Argument, Link, Reply
-from gateway.backends.redis.scripts import CLAIM, GET, KEY_FREE, MARK_SENT, SERVER_TIME, SETTLE
+from gateway.backends.redis.scripts import CLAIM, GET, KEY_FREE, MARK_SENT, SERVER_TIME, SETTLE, gate_keys
 from gateway.core import keys
 from gateway.core.admission import Demand, Gated, Slot
 from gateway.core.gate import SCOPES
@@ -86,9 +86,15 @@ class RedisRecords:
             raise Unavailable("redis", "a record that can't be read where none was asked for")
         return claimed
 
-    async def mark_sent(self, record: RecordId, fence: int, at_ms: int) -> bool:
-        """Write `sent` before bytes leave; False where the record is no longer ours."""
-        return await self._link.run(MARK_SENT, (keys.record(record),), (SERVER_TIME, fence, at_ms)) == 1
+    async def mark_sent(self, record: RecordId, fence: int, at_ms: int, *, probe: bool = False) -> bool | Gated:
+        """Write `sent` before bytes leave; False where the record is no longer ours, Gated where a gate has closed."""
+        names = (keys.record(record), *gate_keys(record.account, self._admittance.gates_seen))
+        arguments = (SERVER_TIME, fence, at_ms, int(probe), self._admittance.probe_us)
+        match await self._link.run(MARK_SENT, names, arguments):
+            case [b"gated", int(place), int(banned), int(wait_us)]:
+                return gated(place, banned, wait_us)
+            case answer:
+                return answer == 1
 
     async def settle(self, record: RecordId, fence: int, settlement: Settlement) -> bool:
         """Write what came of it; `refused` also frees the key and the order. False where the step is illegal."""
