@@ -1,7 +1,8 @@
 """The last steps to the wire and the first ones back, the same for every kind of request.
 
-Before: the slot must still be fresh, and this process's own count of what it sent must agree. A process that was slow
-or stopped may hold a slot that others have built on since; such a slot is thrown away, never used late.
+Before: when a connection is there and nothing but the writing is left, the slot must still be fresh, and this process's
+own count of what it sent must agree. A process that was slow or stopped, or that had to connect first, may hold a slot
+that others have built on since; such a slot is given back, never used late.
 After: a refusal by limit or ban closes the gate for all replicas; a probe that was let in opens it.
 """
 
@@ -13,11 +14,10 @@ from gateway.core.admission import Gated, Missed, Slot
 from gateway.core.model import Account
 from gateway.core.outcome import Throttled
 from gateway.core.own_ring import OwnRing, lateness_allowed_s
-from gateway.core.wire import SendResult, WireRequest
+from gateway.core.wire import HELD_BACK, NotSent, SendResult, WireRequest
 from gateway.desk import Desk
 from gateway.ports import Clock, Continuity, Gates, Limiter, Meter, Sender, TooFar, Unavailable
 
-STALE_MOST = 5
 PATIENCE_US = 60_000_000
 US_PER_S = 1_000_000
 
@@ -57,18 +57,40 @@ class Courier:
     ring: OwnRing = field(default_factory=OwnRing)
 
     async def carry(self, parcel: Parcel) -> Carried | Gated | Missed:
-        """Wait until bytes may leave, sign, and send them."""
-        slot = await self._clear(parcel)
-        if not isinstance(slot, Slot):
-            return slot
+        """Sign, and send as soon as bytes may leave; a slot that went stale meanwhile is changed for a fresh one."""
+        slot, give_up_at = parcel.slot, self.clock.monotonic() + parcel.desk.timeout_ms / 1000
+        while self.clock.monotonic() < give_up_at:
+            carried = await self._try(parcel, slot)
+            if carried.result is not HELD_BACK:
+                if isinstance(carried.result, NotSent):
+                    await self._give_back(parcel.account, slot)
+                return carried
+            fresh = await self._fresh(parcel.account, slot)
+            if not isinstance(fresh, Slot):
+                return fresh
+            slot = fresh
+        await self._give_back(parcel.account, slot)
+        return Missed()
+
+    async def _try(self, parcel: Parcel, slot: Slot) -> Carried:
+        left: list[float] = []
+
+        def may_leave() -> bool:
+            now = self.clock.monotonic()
+            if not _is_fresh(slot, now) or self.ring.clear_at(slot.demands) > now:
+                return False
+            self.ring.depart(slot.demands, now)
+            self.meter.sent(slot.demands, now)
+            left.append(now)
+            return True
+
         began = self.clock.monotonic()
         request = parcel.make(self.clock.now_ms())
-        left = self.clock.monotonic()
-        self.ring.depart(slot.demands, left)
-        self.meter.sent(slot.demands, left)
-        self.meter.batch(parcel.account.venue, parcel.orders)
-        result = await self.sender.send(parcel.account.venue, request, parcel.desk.timeout_ms)
-        return Carried(result, slot, began, left, self.clock.monotonic())
+        signed = self.clock.monotonic()
+        result = await self.sender.send(parcel.account.venue, request, parcel.desk.timeout_ms, may_leave)
+        if left:
+            self.meter.batch(parcel.account.venue, parcel.orders)
+        return Carried(result, slot, began, signed, self.clock.monotonic())
 
     async def heed(self, account: Account, slot: Slot, refusal: Throttled | None) -> Throttled | None:
         """Close the gate that the venue's refusal names, with the wait that then holds; or open it after a probe."""
@@ -84,24 +106,16 @@ class Courier:
             self.continuity.lose(lost.reason)
         return refusal
 
-    async def _clear(self, parcel: Parcel) -> Slot | Gated | Missed:
-        slot = parcel.slot
-        for _ in range(STALE_MOST):
-            now = self.clock.monotonic()
-            if now - slot.matures_at <= lateness_allowed_s(slot.demands):
-                if (wait_s := self.ring.clear_at(slot.demands) - now) <= 0:
-                    return slot
-                await asyncio.sleep(wait_s)
-                continue
-            self.meter.slot(parcel.account.venue, "wasted")
-            another = await self._another(slot)
-            if not isinstance(another, Slot):
-                return another
-            slot = another
-        return Missed()
-
-    async def _another(self, stale: Slot) -> Slot | Gated | Missed:
-        taken = await self.limiter.reserve(stale.demands, PATIENCE_US)
+    async def _fresh(self, account: Account, slot: Slot) -> Slot | Gated | Missed:
+        """The same slot where only this process's own count stood against it; else another one."""
+        now = self.clock.monotonic()
+        clear_at = self.ring.clear_at(slot.demands)
+        if _is_fresh(slot, max(now, clear_at)):
+            await asyncio.sleep(clear_at - now)
+            return slot
+        await self._give_back(account, slot)
+        await asyncio.sleep(max(0.0, clear_at - now))
+        taken = await self.limiter.reserve(slot.demands, PATIENCE_US)
         match taken:
             case Gated():
                 return taken
@@ -110,3 +124,11 @@ class Courier:
             case _:
                 await asyncio.sleep(max(0.0, taken[0].matures_at - self.clock.monotonic()))
                 return taken[0]
+
+    async def _give_back(self, account: Account, slot: Slot) -> None:
+        returned = await self.limiter.give_back(slot)
+        self.meter.slot(account.venue, "returned" if returned else "wasted")
+
+
+def _is_fresh(slot: Slot, now: float) -> bool:
+    return now - slot.matures_at <= lateness_allowed_s(slot.demands)

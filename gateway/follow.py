@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from gateway.core.idempotency import Record, RecordId, State
-from gateway.ports import Clock, Records
+from gateway.ports import Clock, Records, Unavailable
 from gateway.resolve import Resolver
 
 IN_FLIGHT = frozenset({State.RECEIVED, State.RESERVED, State.SENT})
@@ -39,10 +39,17 @@ class Follower:
                 return None
             await self._pause(record.id, min(pause_s, left_s))
             pause_s = min(pause_s * 2, PAUSE_MOST_S)
-            seen = await self.records.get(record.id)
+            seen = await self._look(seen)
         if seen is not None and self.resolver.due(seen):
             return await self.resolver.resolve(seen, deadline)
         return seen
+
+    async def _look(self, last: Record) -> Record | None:
+        """The record as it stands now; as it stood where the store does not answer, which may pass."""
+        try:
+            return await self.records.get(last.id)
+        except Unavailable:
+            return last
 
     async def _pause(self, record: RecordId, pause_s: float) -> None:
         leader = self._leading.get(record)

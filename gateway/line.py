@@ -20,7 +20,8 @@ FOREVER_US = 3_600_000_000
 US_PER_S = 1_000_000
 URGENT_LANES, OTHER_LANES = (Lane.KILL, Lane.URGENT), (Lane.NORMAL, Lane.RECONCILE)
 LOOK_AGAIN_S = 0.5
-SLOTS_KEPT = 4096
+SLOTS_KEPT = 256
+ROUNDING_S = 0.001
 # A storm's first cancels must not use up the batch slots half empty. Only those who queue anyway wait so long.
 FILL_S = 0.01
 BURST_MOST = 16
@@ -88,11 +89,12 @@ class Line:
         """Which part of the slots came here in the last window; all of them where the line is younger than that."""
         if not self._came:
             return 1.0
-        most = min(demand.tokens // demand.weight for demand in demands)
-        since = self._came[-1] - max(demand.window_us for demand in demands) / US_PER_S
-        if self._came[0] > since:
+        *before, last = self._came
+        since = last - max(demand.window_us for demand in demands) / US_PER_S - ROUNDING_S
+        if not before or before[0] > since:
             return 1.0
-        return min(1.0, max(1, sum(came > since for came in self._came)) / most)
+        most = min(demand.tokens // demand.weight for demand in demands)
+        return min(1.0, max(1, sum(came >= since for came in before)) / most)
 
     async def aclose(self) -> None:
         """Stop looking after the line."""

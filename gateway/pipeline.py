@@ -48,13 +48,13 @@ class Pipeline:
     encode: Callable[[Asked, Answer], bytes]
     _behind: set[asyncio.Task[Answer]] = field(default_factory=set)
 
-    async def cancel(self, asked: Asked, patience: Patience) -> Answer:
+    async def cancel(self, asked: Asked, patience: Patience | None = None) -> Answer:
         """Unlock, claim, admit; then sign, send, interpret and settle."""
         began = self.clock.monotonic()
         unlocked = await self.credentials.unlock(asked.cancel.account)
         if isinstance(unlocked, NoSigner):
             return Answer(unlocked.outcome, detail=unlocked.detail)
-        course = Course(asked, self.desks[asked.cancel.account.venue], unlocked, patience)
+        course = Course(asked, self.desks[asked.cancel.account.venue], unlocked, patience or Patience())
         self._lap(course, "unlock", began)
         while not isinstance(claimed := await self._claim(course), Fresh):
             if (answer := await self._not_fresh(course, claimed)) is not None:

@@ -1,6 +1,6 @@
 """What the pipeline needs from the world, as Protocols. `backends/` answers them; tests bring their own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -163,11 +163,21 @@ class Credentials(Protocol):
         ...
 
 
+def always() -> bool:
+    """Nothing stands against it."""
+    return True
+
+
 class Sender(Protocol):
     """Exact bytes onto the wire, once."""
 
-    async def send(self, venue: VenueId, request: WireRequest, timeout_ms: int) -> SendResult:
-        """Send, and say provably what happened."""
+    async def send(
+        self, venue: VenueId, request: WireRequest, timeout_ms: int, may_leave: Callable[[], bool] = always
+    ) -> SendResult:
+        """Send, and say provably what happened.
+
+        `may_leave` is asked last, when a connection is there; if it says no, nothing is sent and HELD_BACK comes back.
+        """
         ...
 
 

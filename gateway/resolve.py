@@ -54,9 +54,9 @@ class Resolver:
         settlement = Settlement(SETTLED_AS[answer.outcome], answer.outcome, body, self.clock.now_ms(), record.attempts)
         try:
             await self.records.settle(record.id, record.fence, settlement)
+            return await self.records.get(record.id) or record
         except Unavailable:
             return replace(record, state=settlement.state, outcome=settlement.outcome, body=body)
-        return await self.records.get(record.id) or record
 
     def _age_s(self, record: Record) -> float:
         return (self.clock.now_ms() - record.created_ms) / 1000

@@ -125,13 +125,15 @@ def _heaviest(venue: Venue, ops: Iterable[Op]) -> dict[str, int]:
 
 
 def _reserve(own: Section, venue: Venue, limits: Mapping[str, Quota]) -> int:
-    """The slots kept for urgent and kill; what is left must still carry one normal request."""
-    heaviest = _heaviest(venue, (Op.CANCEL, Op.BATCH))
-    rooms = [limits[name].tokens - weight for name, weight in heaviest.items() if name in limits]
-    room = min(rooms, default=RESERVE_DEFAULT)
-    fewest = min((limits[name].tokens for name in heaviest if name in limits), default=0)
-    default = max(0, min(RESERVE_DEFAULT, fewest // RESERVE_SHARE, room))
-    reserve = own.whole("reserve", default, 0, 1_000_000)
+    """The slots kept for urgent and kill; what is left must still carry one normal cancel.
+
+    Only the limits of single cancels count: a venue may allow no more than one batch in a window, and then the
+    reserve can't be kept there.
+    """
+    heaviest = _heaviest(venue, (Op.CANCEL,))
+    room = min((limits[name].tokens - weight for name, weight in heaviest.items()), default=RESERVE_DEFAULT)
+    fewest = min((limits[name].tokens for name in heaviest), default=0)
+    reserve = own.whole("reserve", max(0, min(RESERVE_DEFAULT, fewest // RESERVE_SHARE, room)), 0, 1_000_000)
     if reserve > room >= 0:
         own.fault("reserve", "leaves normal traffic too few tokens for one request", f"give at most {room}")
     return reserve

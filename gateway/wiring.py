@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from gateway import __version__
+from gateway.backends.admittance import Admittance
 from gateway.backends.auditor import Auditor
 from gateway.backends.clock import SystemClock
 from gateway.backends.credentials.files import FileStore
@@ -25,6 +26,7 @@ from gateway.backends.records import RedisRecords
 from gateway.backends.redis.embedded import EmbeddedRedis
 from gateway.backends.redis.link import EMBEDDED, Link
 from gateway.backends.sender import Line, VenueSender
+from gateway.core.admission import Demand
 from gateway.core.answer import Answer, Asked
 from gateway.core.model import VenueId
 from gateway.courier import Courier
@@ -50,6 +52,7 @@ from gateway.web.health import Component, Vitals
 SLOTS_AHEAD = 2
 AGENT = f"cancel-gateway/{__version__}"
 DRAIN_LOOK_S = 0.01
+PROBE_MARGIN_MS, US_PER_MS = 2000, 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +131,19 @@ async def _shared(settings: Settings, log: Log, ends: AsyncExitStack) -> Shared:
         metrics.degraded("redis", lost=lost)
         log.event("redis.lost" if lost else "redis.back", reason=reason)
 
-    limiter = FallbackLimiter(
-        RedisLimiter(link, clock, ahead=ahead, lost=data_lost),
-        LocalLimiter(clock, settings.redis.replicas_max, ahead),
-        link.ping,
-        changed,
-    )
+    def learned(demand: Demand, tokens: int) -> None:
+        log.event(
+            "limiter.learned", venue=demand.holder.venue, limit=demand.limit, tokens=tokens, configured=demand.keep
+        )
+
+    probe_us = (max(own.timeout_ms for own in settings.venues.values()) + PROBE_MARGIN_MS) * US_PER_MS
+    admittance = Admittance(clock, ahead, data_lost, probe_us)
+    shared = RedisLimiter(link, admittance, learned)
+    limiter = FallbackLimiter(shared, LocalLimiter(clock, settings.redis.replicas_max, ahead), link.ping, changed)
     ends.push_async_callback(limiter.aclose)
-    records = RedisRecords(link, settings.records.ttl_seconds, ahead=ahead, lost=data_lost)
-    return Shared(clock, log, metrics, link, limiter, records, RedisGates(link))
+    records = RedisRecords(link, settings.records.ttl_seconds, admittance)
+    floors_ms = {venue: max(quota.per_ms for quota in own.limits.values()) for venue, own in settings.venues.items()}
+    return Shared(clock, log, metrics, link, limiter, records, RedisGates(link, floors_ms, probe_us))
 
 
 async def _redis_url(settings: Settings, log: Log, ends: AsyncExitStack) -> str:

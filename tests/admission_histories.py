@@ -49,7 +49,9 @@ class Reserve:
 
 @dataclass(frozen=True, slots=True)
 class GiveBack:
-    """Somebody returns the latest slot that is still held."""
+    """Somebody returns a slot that is still held, so many grants ago."""
+
+    ago: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ long_passes = st.builds(Pass, st.sampled_from((1_000_000, 2_000_000, 55_000_000,
 steps_back = st.builds(Jump, st.integers(-5_000_000, -1))
 leaps = st.builds(Jump, st.integers(260_000, 900_000_000))
 jumps = st.builds(Jump, st.integers(-5_000_000, 500_000))
-give_backs = st.just(GiveBack())
+give_backs = st.builds(GiveBack, st.integers(1, 8))
 flushes = st.just(Flush())
 
 
@@ -173,8 +175,8 @@ class World:
                 return None
             case Reserve():
                 return self._reserve(step)
-            case GiveBack():
-                return self._give_back()
+            case GiveBack(ago=ago):
+                return self._give_back(ago)
             case Learn(demand=of, stated=stated):
                 self.ledger, left = ledger.tighten(self.ledger, of, stated, self.server_us)
                 return left
@@ -261,15 +263,15 @@ class World:
         left = {name: gate.reopen(self.gates.get(name), self.server_us) for name in GATES}
         self.gates = {name: kept for name, kept in left.items() if kept is not None}
 
-    def _give_back(self) -> bool:
-        if not self.held:
+    def _give_back(self, ago: int) -> bool:
+        if ago > len(self.held):
             return False
-        demands, at_us, _ = self.held[-1]
+        demands, at_us, _ = self.held[-ago]
         left = ledger.give_back(self.ledger, demands, at_us, self.server_us)
         if left is None:
             return False
         self.ledger = left
-        self.held.pop()
+        del self.held[-ago]
         return True
 
 

@@ -1,12 +1,12 @@
 """A store, a sender and a clock by hand, for the tests of the keeper."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gateway.backends.credentials.store import Material, Missing, Stored
 from gateway.core.model import Account, VenueId
 from gateway.core.wire import NotSent, Reply, SendResult, WireRequest
-from gateway.ports import Unavailable
+from gateway.ports import Unavailable, always
 
 
 class HandClock:
@@ -59,7 +59,10 @@ class HandSender:
         self.answers: list[tuple[int, str] | SendResult] = [NotSent("no answer was given")]
         self.sent: list[WireRequest] = []
 
-    async def send(self, venue: VenueId, request: WireRequest, timeout_ms: int) -> SendResult:
+    async def send(
+        self, venue: VenueId, request: WireRequest, timeout_ms: int, may_leave: Callable[[], bool] = always
+    ) -> SendResult:
+        assert may_leave()
         assert venue
         assert timeout_ms > 0
         self.sent.append(request)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.core.admission import Charge, Quota
-from gateway.core.model import By, Op, OrderRef, VenueId
+from gateway.core.model import By, Op, OrderRef, Scope, VenueId
 from gateway.core.outcome import AuthRefused, Facts, Outcome, Settled, Sighting, Throttled, Unclear, Verdict
 from gateway.core.wire import Reply, WireRequest
 from gateway.venues.base import BadMaterial, Login, Option, RefFault, Signer, Site, Token
@@ -41,6 +41,8 @@ class PlainLogin:
     def interpret(self, reply: Reply) -> Token | AuthRefused | Throttled | Unclear:
         if reply.status == 401:
             return AuthRefused(Facts(venue_message=reply.body.decode()))
+        if reply.status in {418, 429}:
+            return Throttled(Scope.ACCOUNT, banned=reply.status == 418)
         if reply.status != 200:
             return Unclear(f"status {reply.status}")
         life_ms, _, token = reply.body.decode().partition(":")

@@ -7,6 +7,7 @@ whose connection breaks.
 
 import select
 import ssl
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,10 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Passage:
-    """How far one send has come. `handed_over`: a connection was given to the request, so bytes may have left."""
+    """How far one send has come. `handed_over`: a connection was given to the request, so bytes may have left.
 
+    `may_leave` is asked when a connection is there, which may have taken long, and nothing but the writing is left.
+    """
+
+    may_leave: Callable[[], bool]
     handed_over: bool = False
     repeated: bool = False
+    held_back: bool = False
 
 
 PASSAGE: ContextVar[Passage] = ContextVar("passage")
@@ -33,6 +39,10 @@ PASSAGE: ContextVar[Passage] = ContextVar("passage")
 
 class RepeatRefused(ClientConnectionError):  # noqa: N818  a refusal, not a bug
     """The client wanted to send the same request again."""
+
+
+class HeldBack(ClientConnectionError):  # noqa: N818  a refusal of ours
+    """It is not the moment to send any more."""
 
 
 class OnceConnector(TCPConnector):
@@ -61,6 +71,10 @@ class OnceConnector(TCPConnector):
         while self._is_reused(connection) and not _is_quiet(connection):
             connection.close()
             connection = await super().connect(req, traces, timeout)
+        if not passage.may_leave():
+            passage.held_back = True
+            connection.release()
+            raise HeldBack
         passage.handed_over = True
         return connection
 

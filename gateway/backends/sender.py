@@ -30,8 +30,8 @@ from yarl import URL
 from gateway.backends.body import read_body
 from gateway.backends.connector import PASSAGE, OnceConnector, Passage
 from gateway.core.model import VenueId
-from gateway.core.wire import NotSent, Reply, SendResult, Unconfirmed, WireRequest
-from gateway.ports import Clock
+from gateway.core.wire import HELD_BACK, NotSent, Reply, SendResult, Unconfirmed, WireRequest
+from gateway.ports import Clock, always
 
 # Well below the idle limits of the usual load balancers: a connection that they close first costs an `unknown`.
 KEEP_ALIVE_S = 15
@@ -85,17 +85,21 @@ class VenueSender:
         self._on_repeat = on_repeat
         self._sessions = {venue: _session(line, agent) for venue, line in lines.items()}
 
-    async def send(self, venue: VenueId, request: WireRequest, timeout_ms: int) -> SendResult:
+    async def send(
+        self, venue: VenueId, request: WireRequest, timeout_ms: int, may_leave: Callable[[], bool] = always
+    ) -> SendResult:
         """Send once; `timeout_ms` covers everything from waiting for a connection to the last byte of the body."""
         target = _target(self._prefixes[venue], request, timeout_ms)
         if isinstance(target, NotSent):
             return target
         limits = _limits(self._connect_timeouts_ms[venue], timeout_ms)
-        passage = Passage()
+        passage = Passage(may_leave)
         token = PASSAGE.set(passage)
         try:
             return await self._exchange(self._sessions[venue], request, target, limits)
         except FAILURES as failure:
+            if passage.held_back:
+                return HELD_BACK
             return Unconfirmed(_reason(AFTER, failure)) if passage.handed_over else NotSent(_reason(BEFORE, failure))
         finally:
             PASSAGE.reset(token)

@@ -25,7 +25,7 @@ PORT, ADMIN_PORT = 8080, 9090
 ORDERS_EACH = 3
 SYMBOLS = {"orderly": "PERP_ETH_USDC"}
 
-CONFIG = """# Written by `cancel-gateway demo`; {note}
+CONFIG = """# Written by `cancel-gateway demo`; its token is made anew each time.
 [server]
 listen = "127.0.0.1:{port}"
 admin_listen = "127.0.0.1:{admin_port}"
@@ -109,8 +109,9 @@ async def _demo(options: Namespace) -> int:
                 return
             _invite(url, token, open_orders)
 
-        with (config.parent / "gateway.log").open("ab", buffering=0) as log_file:
-            return await serve_until_signalled(settings, show, log_file.fileno())
+        # Never closed here: the last lines are written when the process ends.
+        log_file = os.open(config.parent / "gateway.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        return await serve_until_signalled(settings, show, log_file)
 
 
 def _write(options: Namespace, sandbox: "Sandbox", token: str) -> Path:
@@ -125,7 +126,6 @@ def _write(options: Namespace, sandbox: "Sandbox", token: str) -> Path:
             (where / f"{account}.json").write_text(json.dumps(fields))
             (where / f"{account}.json").chmod(0o600)
     text = CONFIG.format(
-        note="its token is made anew each time",
         port=_free(options.port),
         admin_port=_free(options.admin_port),
         token_sha256=sha256(token.encode()).hexdigest(),

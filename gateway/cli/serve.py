@@ -31,14 +31,33 @@ def add(commands: "_SubParsersAction[ArgumentParser]") -> None:
 
 def run_serve(options: Namespace) -> int:
     """Read the settings, serve, drain."""
-    from gateway.settings import Settings, load
+    from gateway.cli.check_config import load_or_tell
     from gateway.venues import ALL
 
-    settings = load(options.config, os.environ, ALL)
-    if not isinstance(settings, Settings):
-        print(settings, file=sys.stderr)
+    settings = load_or_tell(options.config, os.environ, ALL)
+    if settings is None:
+        return EXIT_USAGE
+    if fault := sealed_fault(settings):
+        print(f"cancel-gateway: cannot start: {fault}", file=sys.stderr)
         return EXIT_USAGE
     return run_loop(serve_until_signalled(settings))
+
+
+def sealed_fault(settings: "Settings") -> str | None:
+    """Why the sealed file can never be opened by this process; one that is not there yet may still come."""
+    from gateway.backends.credentials.sealed import SealedFile, read_passphrase
+    from gateway.ports import Unavailable
+
+    said = settings.secrets
+    if said.provider != "sealed":
+        return None
+    try:
+        passphrase = read_passphrase(said.passphrase_file, os.environ)
+        if said.sealed_file.exists():
+            SealedFile(said.sealed_file, passphrase).open()
+    except Unavailable as lost:
+        return lost.reason
+    return None
 
 
 def run_sandbox(options: Namespace) -> int:

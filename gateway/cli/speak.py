@@ -39,16 +39,9 @@ def connect_arguments(parser: ArgumentParser) -> None:
 
 def ask(options: Namespace, method: str, path: str, headers: Mapping[str, str], timeout_s: float) -> Heard:
     """One request."""
-    where = urlsplit(options.url)
-    if where.scheme not in {"http", "https"} or not where.hostname:
-        raise Unreachable(f"{options.url!r} is not an http or https address")
-    kind = http.client.HTTPSConnection if where.scheme == "https" else http.client.HTTPConnection
-    connection = kind(where.hostname, where.port, timeout=timeout_s)
-    token = os.environ.get(TOKEN_VARIABLE, "")
+    connection, prefix = _connection(options.url, timeout_s)
     try:
-        connection.request(
-            method, where.path.rstrip("/") + path, headers={"Authorization": f"Bearer {token}", **headers}
-        )
+        connection.request(method, prefix + path, headers={"Authorization": f"Bearer {_token()}", **headers})
         reply = connection.getresponse()
         body = json.loads(reply.read() or b"{}")
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -58,3 +51,24 @@ def ask(options: Namespace, method: str, path: str, headers: Mapping[str, str], 
     if not isinstance(body, dict):
         raise Unreachable(f"{options.url} does not speak like a cancel-gateway")
     return Heard(reply.status, dict(reply.getheaders()), body)
+
+
+def _connection(url: str, timeout_s: float) -> tuple[http.client.HTTPConnection, str]:
+    """Not connected yet; and what stands before every path."""
+    try:
+        where = urlsplit(url)
+        host, port = where.hostname, where.port
+    except ValueError:
+        raise Unreachable(f"{url!r} is not an http or https address") from None
+    if where.scheme not in {"http", "https"} or not host:
+        raise Unreachable(f"{url!r} is not an http or https address")
+    kind = http.client.HTTPSConnection if where.scheme == "https" else http.client.HTTPConnection
+    return kind(host, port, timeout=timeout_s), where.path.rstrip("/")
+
+
+def _token() -> str:
+    """The token, without the line end that files leave; an impossible one is refused here, where nobody quotes it."""
+    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    if not (token.isascii() and token.isprintable()):
+        raise Unreachable(f"${TOKEN_VARIABLE} holds what cannot be a token")
+    return token

@@ -104,7 +104,7 @@ class WaitingRoom(Generic[Item]):
             taken.append(ticket)
         return taken
 
-    def ahead_of(self, lane: Lane, caller: str, weight: int, deadline: float) -> int:
+    def ahead_of(self, lane: Lane, caller: str, weight: int, deadline: float = NEVER) -> int:
         """About how many go before a newcomer: better lanes, and in its own lane what fairness gives the others."""
         better = sum(self._counts[each] for each in BEST_FIRST[: BEST_FIRST.index(lane)])
         callers = self._lanes[lane]

@@ -141,7 +141,7 @@ def outlook(ledger: Ledger, demands: tuple[Demand, ...], server_us: int, ahead: 
 
 
 def give_back(ledger: Ledger, demands: tuple[Demand, ...], at_us: int, server_us: int) -> Ledger | None:
-    """Undo a grant that was not used; None where it is no longer the newest under every limit."""
+    """Undo a grant that was not used; None where a limit does not remember it any more."""
     if any(not _sound(ledger, demand, server_us) for demand in demands):
         return None
     first_us = _now(ledger, demands[0].holder, server_us)

@@ -9,29 +9,35 @@ from gateway.core.terms import Terms
 
 Ring = tuple[int, ...]
 
+# Twice the limit is remembered, so that what a grant has pushed out is still known when it is taken back.
+REMEMBERED = 2
+
 
 def earliest(ring: Ring, terms: Terms) -> int:
     """From when on the request may go."""
     return _entry(ring, terms, terms.tokens - terms.weight) + terms.window_us
 
 
-def spend(ring: Ring, weight: int, at_us: int, remembered: int) -> Ring:
+def spend(ring: Ring, weight: int, at_us: int, keep: int) -> Ring:
     """The ring after a grant; a slot that was reserved ahead may be newer than this one."""
-    return tuple(sorted((*ring, *(at_us,) * weight), reverse=True)[:remembered])
+    return tuple(sorted((*ring, *(at_us,) * weight), reverse=True)[: REMEMBERED * keep])
 
 
 def undo(ring: Ring, terms: Terms, at_us: int) -> Ring | None:
-    """The ring without a grant that was not used; None where it is no longer the newest.
+    """The ring without a grant that was not used; None where it is not there any more.
 
-    A full ring has pushed out older entries that may not have rested yet; they can't have been granted later than
-    one window before this grant, nor than the oldest entry that is left, so that bound takes their place.
+    Later ones may build on it; that it is gone makes none of them wrong. A full ring has pushed out older entries, and
+    many that are taken back would bring them to the fore. They can't be newer than the oldest entry that is left, nor
+    than the grant, nor, where that was the newest, than one window before it; so that bound takes their place.
     """
-    if ring[: terms.weight] != (at_us,) * terms.weight:
+    at = next((index for index, entry in enumerate(ring) if entry <= at_us), len(ring))
+    if ring[at : at + terms.weight] != (at_us,) * terms.weight:
         return None
-    left = ring[terms.weight :]
-    if len(ring) < terms.keep:
+    left = ring[:at] + ring[at + terms.weight :]
+    if len(ring) < REMEMBERED * terms.keep:
         return left
-    return left + (min((at_us - terms.window_us, *left[-1:])),) * terms.weight
+    bound_us = at_us - terms.window_us if at == 0 else at_us
+    return left + (min((bound_us, *left[-1:])),) * terms.weight
 
 
 def free(ring: Ring, terms: Terms, now_us: int) -> int:

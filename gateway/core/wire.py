@@ -61,4 +61,6 @@ class Unconfirmed:
     reason: str
 
 
+HELD_BACK = NotSent("the slot was stale when a connection was there")
+
 SendResult = Reply | NotSent | Unconfirmed

@@ -4,12 +4,13 @@ from aiohttp import web
 
 from gateway.web import handlers, health
 from gateway.web.front import FRONT, Front
+from gateway.web.listener import Runner
 from gateway.web.middleware import guard
 from gateway.web.openapi import show_docs, show_openapi
 
 BODY_MOST = 64 * 1024
 LINE_MOST, HEADER_MOST, HEADERS_MOST = 8190, 8190, 64
-SHUTDOWN_S = 1.0  # the drain has been before; what is left then are idle connections
+SHUTDOWN_S = 0.25  # the drain has been before; what is left then are idle connections
 
 
 def caller_app(front: Front, vitals: health.Vitals) -> web.Application:
@@ -39,7 +40,7 @@ def admin_app(vitals: health.Vitals) -> web.Application:
 
 def runner(app: web.Application) -> web.AppRunner:
     """A runner with the limits of our own listener; a handler whose caller left is cancelled, and sees to the rest."""
-    return web.AppRunner(
+    return Runner(
         app,
         access_log=None,
         handle_signals=False,

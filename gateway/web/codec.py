@@ -4,10 +4,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import ceil
 from urllib.parse import unquote_to_bytes
 
 import orjson
 
+from gateway.core.access import is_name
 from gateway.core.answer import Answer, Asked, Planned
 from gateway.core.idempotency import Record
 from gateway.core.model import By, Wait
@@ -15,9 +17,8 @@ from gateway.core.outcome import MEANINGS, Outcome
 
 TIMEOUT_DEFAULT_MS, TIMEOUT_MOST_MS = 5000, 60_000
 REF_MOST, QUERY_MOST = 512, 2048
-KEY = re.compile(r'"?([\x21-\x7e]{1,255}?)"?')
+KEY = re.compile(r'"([\x21-\x7e]{1,255})"|((?!")[\x21-\x7e]{0,254}[\x21\x23-\x7e])')
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:~+/=-]{1,128}")
-ACCOUNT = re.compile(r"[A-Za-z0-9._-]{1,64}")
 DIGITS = re.compile(r"[0-9]{1,6}")
 URGENCY = re.compile(r"(?:^|,)[ \t]*u=([0-7])[ \t]*(?:;[^,]*)?(?=,|$)")
 LEAST_URGENT_OF_THE_URGENT = 2
@@ -56,7 +57,7 @@ def segment(raw: str, name: str) -> str:
         raise Refused(Outcome.INVALID_REQUEST, f"{name} is longer than {REF_MOST} characters")
     try:
         return unquote_to_bytes(raw).decode()
-    except UnicodeDecodeError:
+    except UnicodeError:
         raise Refused(Outcome.INVALID_REQUEST, f"{name} is not UTF-8") from None
 
 
@@ -93,7 +94,7 @@ def wish(raw_query: str, headers: Mapping[str, str]) -> Wish:
     """Everything beside the path; raises Refused at the first thing that cannot be."""
     said = query(raw_query, QUERY)
     account = said.get("account")
-    if account is not None and not ACCOUNT.fullmatch(account):
+    if account is not None and not is_name(account):
         raise Refused(Outcome.INVALID_REQUEST, f"account {shown(account)} is not a name")
     return Wish(
         by=By(said["by"]) if "by" in said else None,
@@ -111,9 +112,9 @@ def _key(stated: str | None) -> str | None:
     if stated is None:
         return None
     match = KEY.fullmatch(stated)
-    if match is None or (stated.startswith('"') != stated.endswith('"')) or stated == '"':
+    if match is None:
         raise Refused(Outcome.INVALID_REQUEST, "Idempotency-Key must be 1 to 255 visible ASCII characters")
-    return match[1]
+    return match[1] or match[2]
 
 
 def _timeout_ms(stated: str | None) -> int:
@@ -125,9 +126,9 @@ def _timeout_ms(stated: str | None) -> int:
 
 
 def _urgent(stated: str | None) -> bool:
-    """RFC 9218 tells servers to ignore what they cannot read of it."""
-    match = URGENCY.search(stated or "")
-    return match is not None and int(match[1]) <= LEAST_URGENT_OF_THE_URGENT
+    """RFC 9218 tells servers to ignore what they cannot read of it; said twice, the last one counts (RFC 9651)."""
+    said = URGENCY.findall(stated or "")
+    return bool(said) and int(said[-1]) <= LEAST_URGENT_OF_THE_URGENT
 
 
 def valid_request_id(stated: str | None) -> str | None:
@@ -277,7 +278,7 @@ def plan_body(asked: Asked, planned: Planned, now_ms: int) -> bytes:
             },
             "slot": {
                 "wait_ms": round(planned.wait_ms, 3),
-                "earliest_at": rfc3339(now_ms + int(planned.wait_ms)),
+                "earliest_at": rfc3339(now_ms + ceil(planned.wait_ms)),
                 "free": planned.free,
             },
             "request_id": asked.request_id,

@@ -94,7 +94,7 @@ class Journal:
             self.broke(request_id, bug)
             return
         trace.answer = work.result()
-        trace.detail = "the caller left"
+        trace.status, trace.detail = MEANINGS[trace.answer.outcome].status, "the caller left"
         self.done(trace, request_id, trace.answer.outcome, seconds)
 
     def broke(self, request_id: str, error: BaseException) -> None:

@@ -4,13 +4,14 @@ import asyncio
 
 from aiohttp import web
 
-from gateway.core.access import Permission
+from gateway.core.access import Caller, Permission
 from gateway.core.answer import Answer, Asked
-from gateway.core.idempotency import parse_record_id
+from gateway.core.idempotency import Record, parse_record_id
 from gateway.core.model import Account, Cancel, Lane, VenueId
 from gateway.core.outcome import Outcome
 from gateway.desk import Desk
 from gateway.dispatch import Patience
+from gateway.ports import Unavailable
 from gateway.venues.base import RefFault
 from gateway.web.codec import (
     JSON,
@@ -20,6 +21,7 @@ from gateway.web.codec import (
     plan_body,
     query,
     record_body,
+    refusal,
     respond,
     segment,
     shown,
@@ -29,6 +31,8 @@ from gateway.web.front import CALLER, FRONT, REQUEST_ID, TRACE, Front, Trace
 from gateway.web.middleware import spoken
 
 VENUE_AT, REF_AT = 2, 3
+RESOLVE_S = 2.0
+SINGLE = ("Idempotency-Key", "X-Request-Timeout-Ms")
 
 
 async def cancel(request: web.Request) -> web.Response:
@@ -63,6 +67,9 @@ def receive(request: web.Request, front: Front, trace: Trace) -> tuple[Asked, Wi
     caller, path = request[CALLER], request.rel_url.raw_path.split("/")
     desk = _desk(front, path[VENUE_AT])
     trace.venue = desk.venue.id
+    for header in SINGLE:
+        if len(request.headers.getall(header, ())) > 1:
+            raise Refused(Outcome.INVALID_REQUEST, f"{header} stands there twice")
     wished = wish(request.rel_url.raw_query_string, request.headers)
     if request.body_exists:
         raise Refused(Outcome.INVALID_REQUEST, "this call takes no body")
@@ -113,13 +120,21 @@ async def show_record(request: web.Request) -> web.Response:
     query(request.rel_url.raw_query_string, {})
     if not (caller.may(Permission.READ) or caller.may(Permission.ADMIN)):
         raise Refused(Outcome.FORBIDDEN, f"{caller.name} may not read records")
-    at = parse_record_id(request.match_info["id"])
+    try:
+        record = await _record(front, caller, request.match_info["id"])
+    except Unavailable as lost:
+        return spoken(refusal(Outcome.UNKNOWN, f"records cannot be read now: {lost}", request[REQUEST_ID], status=503))
+    return spoken(Spoken(200, record_body(record), JSON))
+
+
+async def _record(front: Front, caller: Caller, written: str) -> Record:
+    at = parse_record_id(written)
     record = None if at is None or at.account.venue not in front.desks else await front.records.get(at)
     if record is None or (record.caller != caller.name and not caller.may(Permission.ADMIN)):
         raise Refused(Outcome.NOT_FOUND, "no such record")
-    if front.follower.resolver.due(record):
-        record = await front.follower.resolver.resolve(record, front.clock.monotonic() + 2.0)
-    return spoken(Spoken(200, record_body(record), JSON))
+    if not front.follower.resolver.due(record):
+        return record
+    return await front.follower.resolver.resolve(record, front.clock.monotonic() + RESOLVE_S)
 
 
 async def show_venues(request: web.Request) -> web.Response:

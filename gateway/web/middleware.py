@@ -8,6 +8,7 @@ from gateway.core.access import Caller, by_token
 from gateway.core.outcome import Outcome
 from gateway.web.codec import Refused, Spoken, refusal, valid_request_id
 from gateway.web.front import CALLER, FRONT, REQUEST_ID, TRACE, Front, Trace
+from gateway.web.listener import SERVER
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -23,7 +24,7 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         request[TRACE] = Trace()
     outcome, response = await _answer(request, handler, front)
     response.headers["X-Request-ID"] = request_id
-    response.headers["Server"] = "cancel-gateway"
+    response.headers["Server"] = SERVER
     if trace := request.get(TRACE):
         trace.status = response.status
         front.journal.done(trace, request_id, outcome, front.clock.monotonic() - began)
@@ -37,6 +38,8 @@ async def _answer(request: web.Request, handler: Handler, front: Front) -> tuple
             caller = request[CALLER] = authenticate(request, front)
             if trace := request.get(TRACE):
                 trace.caller = caller.name
+        if _is_disguised(request):
+            raise web.HTTPNotFound  # noqa: TRY301  it ends as the refusal of any path that is none
         response = await handler(request)
     except Refused as refused:
         trace = request.get(TRACE) or Trace()
@@ -49,6 +52,11 @@ async def _answer(request: web.Request, handler: Handler, front: Front) -> tuple
         return Outcome.INTERNAL, spoken(refusal(Outcome.INTERNAL, None, request_id))
     trace = request.get(TRACE)
     return (trace.answer.outcome if trace and trace.answer else Outcome.ACCEPTED), response
+
+
+def _is_disguised(request: web.Request) -> bool:
+    """Whether the path's first word is escaped: aiohttp would find the route all the same, a proxy's rule would not."""
+    return "%" in request.rel_url.raw_path.partition("/")[2].partition("/")[0]
 
 
 def authenticate(request: web.Request, front: Front) -> Caller:

@@ -7,17 +7,22 @@ from aiohttp import web
 
 from gateway import __version__
 from gateway.core.idempotency import State
-from gateway.core.model import By, Wait
+from gateway.core.model import By, Lane, Wait
 from gateway.core.outcome import MEANINGS, Outcome
-from gateway.web.codec import JSON, PROBLEM, TIMEOUT_DEFAULT_MS, TIMEOUT_MOST_MS
+from gateway.web.codec import JSON, PROBLEM, SUCCESS_BELOW, TIMEOUT_DEFAULT_MS, TIMEOUT_MOST_MS
 from gateway.web.front import FRONT
 
+OK, ACCEPTED, UNAUTHENTICATED, CONFLICT = 200, 202, 401, 409
+READ_REFUSALS = ("400", "401", "403", "404", "500", "503")
 TEXT: dict[str, object] = {"type": "string"}
 MAYBE_TEXT: dict[str, object] = {"type": ["string", "null"]}
 NUMBER: dict[str, object] = {"type": "number"}
 MAYBE_NUMBER: dict[str, object] = {"type": ["number", "null"]}
 FLAG: dict[str, object] = {"type": "boolean"}
 WHOLE: dict[str, object] = {"type": "integer"}
+THING: dict[str, object] = {"type": "object"}
+MOMENT: dict[str, object] = {"type": "string", "format": "date-time"}
+MAYBE_MOMENT: dict[str, object] = {"type": ["string", "null"], "format": "date-time"}
 MEMBERS: dict[str, dict[str, object]] = {
     "outcome": {"type": "string", "enum": list(Outcome)},
     "final": FLAG,
@@ -38,7 +43,14 @@ MEMBERS: dict[str, dict[str, object]] = {
     "venue_ms": MAYBE_NUMBER,
     "degraded": FLAG,
     "retry_after_ms": WHOLE,
-    "earliest_at": {"type": "string", "format": "date-time"},
+    "earliest_at": MOMENT,
+}
+# A refusal may come before it is understood what it is about.
+MAYBE_ABOUT: dict[str, dict[str, object]] = {
+    "venue": MAYBE_TEXT,
+    "account": MAYBE_TEXT,
+    "ref": MAYBE_TEXT,
+    "by": {"type": ["string", "null"], "enum": [*By, None]},
 }
 PROBLEM_MEMBERS: dict[str, dict[str, object]] = {
     "type": {"type": "string", "examples": [f"urn:cancel-gateway:{Outcome.OVER_DEADLINE}"]},
@@ -49,14 +61,45 @@ PROBLEM_MEMBERS: dict[str, dict[str, object]] = {
     "venue_code": MAYBE_TEXT,
     "venue_message": MAYBE_TEXT,
 }
+PLAN_MEMBERS: dict[str, dict[str, object]] = {
+    "plan": {"type": "boolean", "const": True},
+    "would": {"type": "string", "enum": ["send", *Outcome]},
+    "venue": TEXT,
+    "account": TEXT,
+    "ref": TEXT,
+    "by": {"type": "string", "enum": list(By)},
+    "lane": {"type": "string", "enum": list(Lane)},
+    "request": THING,
+    "slot": THING,
+    "request_id": TEXT,
+}
+RECORD_MEMBERS: dict[str, dict[str, object]] = {
+    "id": TEXT,
+    "state": {"type": "string", "enum": list(State)},
+    "outcome": {"type": ["string", "null"], "enum": [*Outcome, None]},
+    "final": FLAG,
+    "venue": TEXT,
+    "account": TEXT,
+    "ref": TEXT,
+    "by": {"type": "string", "enum": list(By)},
+    "symbol": MAYBE_TEXT,
+    "caller": TEXT,
+    "request_id": TEXT,
+    "created_at": MOMENT,
+    "sent_at": MAYBE_MOMENT,
+    "settled_at": MAYBE_MOMENT,
+    "attempts": WHOLE,
+    "answer": {"type": ["object", "null"]},
+}
 
 
 def _parameter(name: str, place: str, schema: dict[str, object], about: str) -> dict[str, object]:
     return {"name": name, "in": place, "required": place == "path", "schema": schema, "description": about}
 
 
-def _content(kind: str, schema: str) -> dict[str, object]:
-    return {kind: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+def _content(kind: str, *schemas: str) -> dict[str, object]:
+    choices = [{"$ref": f"#/components/schemas/{schema}"} for schema in schemas]
+    return {kind: {"schema": choices[0] if len(choices) == 1 else {"oneOf": choices}}}
 
 
 def _answers() -> dict[str, object]:
@@ -67,9 +110,29 @@ def _answers() -> dict[str, object]:
     return {
         str(status): {
             "description": "; ".join(f"{outcome}: {MEANINGS[outcome].title}" for outcome in outcomes),
-            "content": _content(JSON, "Answer") if status < 300 else _content(PROBLEM, "Problem"),  # noqa: PLR2004
+            "headers": _headers(status),
+            "content": _answer_content(status),
         }
         for status, outcomes in sorted(by_status.items())
+    }
+
+
+def _answer_content(status: int) -> dict[str, object]:
+    if status >= SUCCESS_BELOW:
+        return _content(PROBLEM, "Problem")
+    return _content(JSON, "Answer", "Plan") if status == OK else _content(JSON, "Answer")
+
+
+def _headers(status: int) -> dict[str, object]:
+    """Which headers an answer of this status can have."""
+    always = {"X-Request-ID": "Yours where it was valid, else ours.", "Idempotency-Replayed": "`true` for a replay."}
+    some = {
+        ACCEPTED: {"Location": "The record, which learns the end."},
+        UNAUTHENTICATED: {"WWW-Authenticate": "How to show who you are."},
+    }
+    waiting = {"Retry-After": "Seconds, where waiting helps."} if status >= CONFLICT else {}
+    return {
+        name: {"description": said, "schema": TEXT} for name, said in (always | some.get(status, {}) | waiting).items()
     }
 
 
@@ -101,38 +164,48 @@ def _cancel(venues: list[str]) -> dict[str, object]:
     }
 
 
-def _read(summary: str, parameters: list[dict[str, object]]) -> dict[str, object]:
+def _read(summary: str, schema: str, parameters: list[dict[str, object]]) -> dict[str, object]:
     refused = {"description": "Refused", "content": _content(PROBLEM, "Problem")}
-    found = {"description": "Found", "content": {JSON: {"schema": {"type": "object"}}}}
     return {
         "summary": summary,
         "parameters": parameters,
-        "responses": {"200": found, "401": refused, "403": refused, "404": refused},
+        "responses": {"200": {"description": "Found", "content": _content(JSON, schema)}}
+        | dict.fromkeys(READ_REFUSALS, refused),
     }
+
+
+def _schemas() -> dict[str, object]:
+    return {
+        "Answer": _all_of(MEMBERS, [*MEMBERS][:-2]),
+        "Problem": _all_of(
+            PROBLEM_MEMBERS | MEMBERS | MAYBE_ABOUT, ["type", "title", "status", "outcome", "request_id"]
+        ),
+        "Plan": _all_of(PLAN_MEMBERS, [*PLAN_MEMBERS]),
+        "Record": _all_of(RECORD_MEMBERS, [*RECORD_MEMBERS]),
+        "Venues": _all_of({"venues": {"type": "array", "items": THING}}, ["venues"]),
+    }
+
+
+def _all_of(members: dict[str, dict[str, object]], required: list[str]) -> dict[str, object]:
+    return {"type": "object", "properties": members, "required": required}
 
 
 def document(venues: list[str]) -> dict[str, object]:
     """The whole contract for these venues."""
     record = _parameter("id", "path", TEXT, "As `record` in an answer names it.")
     states = ", ".join(State)
-    answer = {"type": "object", "properties": MEMBERS, "required": [*MEMBERS][:-2]}
-    problem = {
-        "type": "object",
-        "properties": PROBLEM_MEMBERS | MEMBERS,
-        "required": ["type", "title", "status", "outcome", "request_id"],
-    }
     return {
         "openapi": "3.1.0",
         "info": {"title": "cancel-gateway", "version": __version__, "summary": "Gets an order cancelled, safely."},
         "security": [{"token": []}],
         "paths": {
             "/orders/{venue}/{ref}": {"delete": _cancel(venues)},
-            "/cancels/{id}": {"get": _read(f"One cancel's record: {states}", [record])},
-            "/venues": {"get": _read("Every venue and account that you may use", [])},
+            "/cancels/{id}": {"get": _read(f"One cancel's record: {states}", "Record", [record])},
+            "/venues": {"get": _read("Every venue and account that you may use", "Venues", [])},
         },
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-            "schemas": {"Answer": answer, "Problem": problem},
+            "schemas": _schemas(),
         },
     }
 

@@ -26,7 +26,8 @@ PROMISED = {
     "window_peak_ratio": {"venue"},
     "batch_size": {"venue"},
     "degraded": {"component"},
-    "unknown_open": {"venue"},
+    "gate_closed": {"venue", "scope"},
+    "gate_closures_total": {"venue", "reason"},
     "unknown_resolved_total": {"venue", "outcome"},
     "hidden_resends_total": {"venue"},
     "credential_refresh_total": {"venue", "result"},
@@ -115,7 +116,7 @@ def test_each_report_lands_where_it_belongs(metrics: Metrics) -> None:
     metrics.degraded("redis", lost=True)
     metrics.log_dropped(3)
     metrics.on_scrape(lambda: metrics.queue_depth(ORDERLY, Lane.KILL, 4))
-    metrics.on_scrape(lambda: metrics.unknown_open(ORDERLY, 5))
+    metrics.on_scrape(lambda: metrics.credential_age(ORDERLY, 5))
     metrics.on_scrape(lambda: metrics.credential_age(ORDERLY, 6.0))
 
     filled = {name: value for name, value in series(metrics).items() if value and "bucket" not in name}
@@ -142,7 +143,6 @@ def test_each_report_lands_where_it_belongs(metrics: Metrics) -> None:
             'degraded{component="redis"}': 1,
             "log_dropped_total": 3,
             'queue_depth{lane="kill",venue="orderly"}': 4,
-            'unknown_open{venue="orderly"}': 5,
             'credential_age_seconds{venue="orderly"}': 6,
             'build_info{version="1.2.3"}': 1,
         }.items()
@@ -167,11 +167,11 @@ def test_accounts_of_a_venue_are_watched_apart(metrics: Metrics) -> None:
 
 
 async def test_scrape_is_the_same_text(metrics: Metrics) -> None:
-    metrics.on_scrape(lambda: metrics.unknown_open(ORDERLY, 5))
+    metrics.on_scrape(lambda: metrics.credential_age(ORDERLY, 5))
 
     text = await metrics.scrape()
 
-    assert b'cancel_gateway_unknown_open{venue="orderly"} 5.0' in text
+    assert b'cancel_gateway_credential_age_seconds{venue="orderly"} 5.0' in text
     assert metrics.content_type.startswith("text/plain")
 
 

@@ -19,6 +19,7 @@ from gateway.venues.base import Site
 
 DESK = Account(ID, "desk-a")
 OTHER = Account(ID, "desk-b")
+MARKER = "hunter2"
 REFRESH_S, STALE_S = 60.0, 3600.0
 
 
@@ -29,6 +30,7 @@ class Scene:
     clock: HandClock = field(default_factory=HandClock)
     store: HandStore = field(default_factory=HandStore)
     seen: list[str] = field(default_factory=list)
+    read_most_s: float = 5.0
 
     def __post_init__(self) -> None:
         self.sender = HandSender(self.clock)
@@ -38,7 +40,7 @@ class Scene:
             self.store,
             self.sender,
             self.clock,
-            Freshness(REFRESH_S, STALE_S),
+            Freshness(REFRESH_S, STALE_S, self.read_most_s),
             lambda _, word: self.seen.append(word),
         )
 
@@ -168,6 +170,31 @@ async def test_store_that_is_down_is_not_asked_for_every_cancel(scene: Scene) ->
     for _ in range(50):
         await scene.key()
         await let_run()
+
+    assert len(scene.store.reads) == 2
+
+
+async def test_store_that_hangs_counts_as_down() -> None:
+    scene = Scene(read_most_s=0.01)
+    scene.store.put(DESK, "1", key="k1")
+    scene.store.gate.clear()
+
+    answer = await scene.refused()
+
+    assert answer.outcome is Outcome.SECRET_UNAVAILABLE
+    await scene.keeper.aclose()
+
+
+async def test_slow_refresh_is_not_started_twice(scene: Scene) -> None:
+    scene.store.put(DESK, "1", key="k1")
+    await scene.key()
+    scene.store.gate.clear()
+    scene.clock.pass_s(REFRESH_S)
+
+    for _ in range(5):
+        await scene.key()
+        await let_run()
+        scene.clock.pass_s(10)
 
     assert len(scene.store.reads) == 2
 
@@ -412,6 +439,44 @@ async def test_login_without_an_answer_is_venue_unavailable(scene: Scene, result
     assert {answer.outcome for answer in answers} == {Outcome.VENUE_UNAVAILABLE}
     assert len(scene.sender.sent) == 1
     assert await scene.key() == "t1"
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(429, Outcome.VENUE_LIMITED), (418, Outcome.VENUE_BANNED)])
+async def test_limited_login_is_told_as_that_and_left_alone(scene: Scene, status: int, outcome: Outcome) -> None:
+    scene.store.put(DESK, "1", user="u")
+    scene.sender.answers = [(status, "")]
+
+    answers = []
+    for _ in range(4):
+        answers.append(await scene.refused())
+        scene.clock.pass_s(1)
+
+    assert {answer.outcome for answer in answers} == {outcome}
+    assert len(scene.sender.sent) == 1
+
+
+async def test_renewal_of_what_is_no_longer_held_reads_it(scene: Scene) -> None:
+    scene.store.put(DESK, "2", key="k2")
+
+    renewed = await scene.keeper.renew(DESK, Unlocked(PlainSigner("https://venue.example", "k1"), "1"))
+
+    assert isinstance(renewed, Unlocked)
+    assert renewed.version == "2"
+
+
+async def test_bug_in_the_background_is_told_and_the_signer_goes_on(scene: Scene) -> None:
+    scene.store.put(DESK, "1", user="u")
+    scene.sender.answers = [(200, "600000:t1"), (200, f"{MARKER}:t2")]
+    await scene.key()
+    scene.clock.pass_s(545)
+
+    with structlog.testing.capture_logs() as logs:
+        await scene.key()
+        await let_run()
+
+    assert await scene.key() == "t1"
+    assert [(line["event"], line["kind"]) for line in logs] == [("credential.bug", "ValueError")]
+    assert MARKER not in repr(logs)
 
 
 async def test_failed_renewal_leaves_the_token_that_is_there(scene: Scene) -> None:

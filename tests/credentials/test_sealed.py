@@ -74,12 +74,15 @@ def test_numbers_are_never_used_again(sealed: SealedFile) -> None:
     assert sealed.open().entries[DESK].fields == {"key": MARKER}
 
 
-def test_same_content_sealed_twice_looks_different(sealed: SealedFile) -> None:
-    before = orjson.loads(sealed.path.read_bytes())["box"]
+def test_same_content_sealed_twice_looks_different_under_the_same_key(sealed: SealedFile) -> None:
+    """A new salt at each change would make every running process work for its key again."""
+    before = orjson.loads(sealed.path.read_bytes())
 
     sealed.put(DESK, {"key": MARKER})
+    after = orjson.loads(sealed.path.read_bytes())
 
-    assert orjson.loads(sealed.path.read_bytes())["box"] != before
+    assert before["box"] != after["box"]
+    assert before["salt"] == after["salt"]
 
 
 def test_wrong_passphrase_is_told_as_that(sealed: SealedFile) -> None:

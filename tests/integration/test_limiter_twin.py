@@ -85,10 +85,10 @@ def twin(server: Server, world: World, step: Step) -> object:  # noqa: PLR0911  
             assert isinstance(reply, list)
             said = [word.decode() if isinstance(word, bytes) else word for word in reply]
             return tuple(said[:4] + said[5:] if said[0] == "slots" else said[:3] if said[0] == "far" else said)
-        case GiveBack():
-            if not world.held:
+        case GiveBack(ago=ago):
+            if ago > len(world.held):
                 return False
-            demands, at_us, _ = world.held[-1]
+            demands, at_us, _ = world.held[-ago]
             return lua(server, scripts.GIVE_BACK, world, demands, at_us) == 1
         case Learn(demand=demand, stated=stated):
             return lua(server, scripts.LEARN, world, (demand,), "" if stated is None else stated)

@@ -23,7 +23,6 @@ from gateway.venues.base import BadMaterial, Login, Site, Token, Venue
 ABSENT_S = 1.0
 ABSENT_MOST = 1024
 RETRY_S = 1.0
-READ_MOST_S = 5.0
 MS_PER_S = 1000
 
 UNKNOWN = NoSigner(Outcome.UNKNOWN_ACCOUNT, "no credential of this name is stored")
@@ -43,10 +42,11 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """When a cached credential is read again, and how long it serves while the store is down."""
+    """When a credential is read again, how long it serves while the store is down, and how long a read may take."""
 
     refresh_s: float
     stale_s: float
+    read_most_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,13 +167,25 @@ class CredentialKeeper:
     def _start(self, held: Held, refused: Unlocked | None) -> None:
         # Whatever becomes of the flight, the next one is not before its time.
         held.due_at = self._clock.monotonic() + RETRY_S
-        flight = asyncio.create_task(self._fly(held, refused), name="credential.refresh")
+        flight = asyncio.create_task(self._fly_once(held, refused), name="credential.refresh")
         held.flight = flight
         self._flights.add(flight)
         flight.add_done_callback(partial(self._land, held))
 
+    async def _fly_once(self, held: Held, refused: Unlocked | None) -> None:
+        """Fly, and be out of the air from that very moment on.
+
+        The task's callbacks run a turn later. Whoever looked in between would wait for a flight that has ended, which
+        does not even pause, and would never look away again.
+        """
+        try:
+            await self._fly(held, refused)
+        finally:
+            held.flight = None
+
     def _land(self, held: Held, flight: asyncio.Task[None]) -> None:
-        held.flight = None
+        if held.flight is flight:
+            held.flight = None
         self._flights.discard(flight)
         if not flight.cancelled() and (error := flight.exception()) is not None:
             log.error("credential.bug", venue=held.account.venue, account=held.account.name, kind=type(error).__name__)
@@ -199,11 +211,11 @@ class CredentialKeeper:
     async def _read(self, account: Account) -> Stored | None:
         """What is stored; None where the store does not answer, which is logged when it begins and when it ends."""
         try:
-            async with asyncio.timeout(READ_MOST_S):
+            async with asyncio.timeout(self._freshness.read_most_s):
                 stored = await self._store.read(account)
         except (Unavailable, TimeoutError) as error:
             if self._store_up:
-                log.warning("credential.store_down", reason=str(error) or f"no answer in {READ_MOST_S} s")
+                log.warning("credential.store_down", reason=str(error) or "no answer in time")
             self._store_up = False
             return None
         if not self._store_up:

@@ -1,4 +1,4 @@
--- Undoes a grant that is still the newest under every limit. ARGV: at_us, then as in admit.lua; KEYS: likewise. The
+-- Undoes a grant that every limit still remembers. ARGV: at_us, then as in admit.lua; KEYS: likewise. The
 -- gates are those that a probe went through: as it was never sent, another may go. Answers 1, or 0 where the slot is
 -- wasted.
 

@@ -1,6 +1,6 @@
 -- A limit as a ring of grant instants, newest first, in one string of 16 digits each: the twin of core/ring.py.
 
-local DIGITS = 16
+local DIGITS, REMEMBERED = 16, 2
 
 local function ring_sound(spent, latest)
   if spent == '' then
@@ -33,17 +33,21 @@ local function ring_spend(demand, at)
     place = place + DIGITS
   end
   spent = sub(spent, 1, place) .. string.rep(written, demand.weight) .. sub(spent, place + 1)
-  demand.spent = sub(spent, 1, demand.own_keep * DIGITS)
+  demand.spent = sub(spent, 1, REMEMBERED * demand.own_keep * DIGITS)
 end
 
 local function ring_undo(demand, at)
-  local spent, own = demand.spent, string.rep(format('%016.0f', at), demand.weight)
-  if sub(spent, 1, #own) ~= own then
+  local spent, written, place = demand.spent, format('%016.0f', at), 0
+  local own = string.rep(written, demand.weight)
+  while place < #spent and sub(spent, place + 1, place + DIGITS) > written do
+    place = place + DIGITS
+  end
+  if sub(spent, place + 1, place + #own) ~= own then
     return false
   end
-  demand.spent = sub(spent, #own + 1)
-  if #spent >= demand.keep * DIGITS then
-    local bound = at - demand.window
+  demand.spent = sub(spent, 1, place) .. sub(spent, place + #own + 1)
+  if #spent >= REMEMBERED * demand.keep * DIGITS then
+    local bound = place == 0 and at - demand.window or at
     if demand.spent ~= '' then
       bound = min(bound, tonumber(sub(demand.spent, -DIGITS)) or bound)
     end

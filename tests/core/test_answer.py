@@ -1,0 +1,40 @@
+"""A request and its answer as values: what they are when nothing more is said, and what they keep to themselves."""
+
+import dataclasses
+
+import pytest
+
+from gateway.core.answer import Answer, Asked, Planned
+from gateway.core.model import Account, By, Cancel, Lane, OrderRef, VenueId, Wait
+from gateway.core.outcome import Facts, Outcome
+from gateway.core.wire import Shown
+
+CANCEL = Cancel(Account(VenueId("venue"), "desk-a"), OrderRef(By.ORDER_ID, "1"))
+ASKED = Asked(CANCEL, "desk", Lane.NORMAL, "request-1", deadline=5.0)
+
+
+def test_a_request_wants_the_first_answer_and_has_weight_one_and_no_key() -> None:
+    assert (ASKED.wait, ASKED.weight, ASKED.key) == (Wait.ACK, 1, None)
+
+
+def test_an_answer_of_an_outcome_alone_says_that_nothing_was_sent() -> None:
+    answer = Answer(Outcome.OVER_DEADLINE)
+
+    assert answer == Answer(Outcome.OVER_DEADLINE, Facts(), attempts=0, batch=0, waited_ms=0.0, degraded=False)
+    assert (answer.record, answer.venue_ms, answer.retry_after_ms, answer.body) == (None, None, None, None)
+
+
+def test_a_replayed_body_stays_out_of_reprs() -> None:
+    assert "marker" not in repr(Answer(Outcome.CANCELLED, body=b"marker"))
+
+
+def test_a_plan_would_send_where_nothing_is_said() -> None:
+    assert Planned(Shown("DELETE", "https://venue.example/1", {}), 0.0, {"cancel": 10}).would is None
+
+
+@pytest.mark.parametrize("value", [ASKED, Answer(Outcome.CANCELLED)])
+def test_what_was_asked_and_answered_does_not_change(value: Asked | Answer) -> None:
+    name = dataclasses.fields(value)[0].name
+
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, name, None)

@@ -1,0 +1,275 @@
+"""The shared state in memory: slots by the pure reference, records by the table of steps."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from virtual_time import FakeClock
+
+from gateway.core import ledger
+from gateway.core.admission import Demand, Gated, Slot
+from gateway.core.idempotency import (
+    STEPS,
+    Claim,
+    Claimed,
+    Fresh,
+    Known,
+    Late,
+    Mismatch,
+    Record,
+    RecordId,
+    Settlement,
+    State,
+    fingerprint,
+)
+from gateway.core.ledger import Denied, Epoch, Granted, Ledger
+from gateway.core.model import Account, By
+from gateway.core.outcome import Throttled
+from gateway.ports import Outlook, TooFar, Unavailable
+
+US_PER_S = 1_000_000
+NOTHING_SENT = frozenset({State.RECEIVED, State.RESERVED})
+
+
+class FakeLimiter:
+    """`core/admission.py` itself, with every window rested at the start; `trip_s` is how long each call takes."""
+
+    def __init__(self, clock: FakeClock, story: list[str] | None = None) -> None:
+        self.clock = clock
+        self.story = [] if story is None else story
+        self.ledger = Ledger()
+        self.calls: Counter[str] = Counter()
+        self.granted: list[Slot] = []
+        self.returned: list[Slot] = []
+        self.most_ahead = 0
+        self.trip_s = 0.0
+        self.down = False
+        self.too_far_us: int | None = None
+        self.gate: Gated | None = None
+
+    async def reserve(
+        self, demands: tuple[Demand, ...], patience_us: int, most: int = 1
+    ) -> tuple[Slot, ...] | TooFar | Gated:
+        await self._call("reserve")
+        if self.gate is not None:
+            return self.gate
+        if self.too_far_us is not None:
+            return TooFar(self.too_far_us)
+        taken: list[Slot] = []
+        while len(taken) < most:
+            before = self.ledger
+            decided = self._decide(demands, patience_us)
+            if isinstance(decided, Denied):
+                return tuple(taken) or TooFar(decided.wait_us)
+            if decided.wait_us and taken:
+                self.ledger = before
+                break
+            taken.append(Slot(self.clock.monotonic() + decided.wait_us / US_PER_S, decided.at_us, demands))
+            if decided.wait_us:
+                break
+        self.granted += taken
+        self.most_ahead = max(self.most_ahead, self.ahead())
+        return tuple(taken)
+
+    async def give_back(self, slot: Slot) -> bool:
+        await self._call("give_back")
+        self.returned.append(slot)
+        left = ledger.give_back(self.ledger, slot.demands, slot.granted_us, self.now_us())
+        if left is not None:
+            self.ledger = left
+        return left is not None
+
+    async def outlook(self, demands: tuple[Demand, ...]) -> Sequence[Outlook]:
+        await self._call("outlook")
+        self._rest(demands)
+        seen = ledger.outlook(self.ledger, demands, self.now_us())
+        return [
+            Outlook(demand.limit, demand.tokens, prospect.free, prospect.wait_us)
+            for demand, prospect in zip(demands, seen, strict=True)
+        ]
+
+    async def arm(self, demands: tuple[Demand, ...]) -> None:
+        await self._call("arm")
+        self._rest(demands)
+
+    def take_at_once(self, demands: tuple[Demand, ...], patience_us: int) -> Slot | int:
+        """What a claim does: take the slot if it is free now; how long it is to the next one otherwise."""
+        before = self.ledger
+        decided = self._decide(demands, patience_us)
+        if decided.wait_us or isinstance(decided, Denied):
+            self.ledger = before
+            return decided.wait_us
+        return Slot(self.clock.monotonic(), decided.at_us, demands)
+
+    def forget(self) -> None:
+        """As a flush would, without the hold that follows one."""
+        self.ledger = Ledger()
+
+    def spend(self, demands: tuple[Demand, ...], times: int) -> None:
+        """As if somebody else had just sent so many."""
+        for _ in range(times):
+            self._decide(demands, 600 * US_PER_S)
+
+    def ahead(self) -> int:
+        """How many granted slots lie ahead and were not given back."""
+        kept = [slot for slot in self.granted if slot not in self.returned]
+        return sum(slot.matures_at > self.clock.monotonic() + 1e-9 for slot in kept)
+
+    def now_us(self) -> int:
+        return round(self.clock.monotonic() * US_PER_S)
+
+    async def _call(self, verb: str) -> None:
+        self.calls[verb] += 1
+        self.story.append(verb)
+        if self.trip_s:
+            await asyncio.sleep(self.trip_s)
+        if self.down:
+            raise Unavailable("limiter", "down")
+
+    def _rest(self, demands: tuple[Demand, ...]) -> None:
+        rested = {demand.holder: Epoch(0, 0) for demand in demands}
+        self.ledger = replace(self.ledger, epochs=rested | dict(self.ledger.epochs))
+
+    def _decide(self, demands: tuple[Demand, ...], patience_us: int) -> Granted | Denied:
+        self._rest(demands)
+        decided = ledger.decide(self.ledger, demands, self.now_us(), patience_us)
+        self.ledger = decided.ledger
+        return decided
+
+
+class FakeRecords:
+    """The store in memory, with the steps of `core/idempotency.py`; verbs in `down` do not answer."""
+
+    def __init__(self, clock: FakeClock, limiter: FakeLimiter, story: list[str]) -> None:
+        self.clock = clock
+        self.limiter = limiter
+        self.story = story
+        self.kept: dict[RecordId, Record] = {}
+        self.orders: dict[tuple[Account, By, str], RecordId] = {}
+        self.keys: dict[tuple[str, str], tuple[str, RecordId]] = {}
+        self.down: set[str] = set()
+        self.stolen = False
+        self.stolen_refs: set[str] = set()
+        self.settled: list[Settlement] = []
+
+    def one(self) -> Record:
+        """The only record."""
+        (record,) = self.kept.values()
+        return record
+
+    async def claim(self, claim: Claim, demands: tuple[Demand, ...], patience_us: int) -> Claimed | Gated:
+        await self._call("claim")
+        found = self._known(claim)
+        if not isinstance(found, int):
+            return found
+        if self.limiter.gate is not None:
+            return self.limiter.gate
+        taken = self.limiter.take_at_once(demands, patience_us) if demands else 0
+        slot, wait_us = (taken, 0) if isinstance(taken, Slot) else (None, taken)
+        if wait_us > patience_us:
+            return Late(wait_us)
+        self._write(claim, found, State.RECEIVED if slot is None else State.SENT)
+        return Fresh(found, slot, wait_us)
+
+    async def mark_sent(self, record: RecordId, fence: int, at_ms: int) -> bool:
+        await self._call("mark_sent")
+        kept = self.kept[record]
+        mine = (
+            not self.stolen
+            and kept.ref not in self.stolen_refs
+            and kept.fence == fence
+            and kept.lease_until_ms > self.clock.now_ms()
+        )
+        if not mine or State.SENT not in STEPS[kept.state]:
+            return False
+        self.kept[record] = replace(kept, state=State.SENT, sent_ms=at_ms)
+        return True
+
+    async def settle(self, record: RecordId, fence: int, settlement: Settlement) -> bool:
+        await self._call("settle")
+        kept = self.kept[record]
+        if kept.fence != fence or settlement.state not in STEPS[kept.state]:
+            return False
+        self.settled.append(settlement)
+        self.kept[record] = replace(
+            kept,
+            state=settlement.state,
+            outcome=settlement.outcome,
+            body=settlement.body,
+            settled_ms=settlement.at_ms,
+            attempts=settlement.attempts,
+        )
+        self.orders = {order: at for order, at in self.orders.items() if at != record}
+        if settlement.state is State.REFUSED:
+            self.keys = {key: known for key, known in self.keys.items() if known[1] != record}
+        return True
+
+    async def get(self, record: RecordId) -> Record | None:
+        await self._call("get")
+        return self.kept.get(record)
+
+    async def _call(self, verb: str) -> None:
+        self.story.append(verb)
+        await asyncio.sleep(0)
+        if verb in self.down:
+            raise Unavailable("records", f"{verb} does not answer")
+
+    def _known(self, claim: Claim) -> Known | Mismatch | int:
+        """What stands against a fresh record, or the fence of one."""
+        under_key = self._under_key(claim)
+        if isinstance(under_key, Mismatch):
+            return under_key
+        on_order = self.kept.get(self.orders.get(_order(claim), claim.id))
+        in_flight = on_order if on_order and on_order.state in NOTHING_SENT | {State.SENT} else None
+        fence = 1
+        for record, alone in ((under_key, True), (in_flight, False)):
+            if record is None:
+                continue
+            if record.lease_until_ms > self.clock.now_ms() or (alone and record.state not in NOTHING_SENT):
+                return Known(record)
+            fence = max(fence, record.fence + 1)
+        return fence
+
+    def _under_key(self, claim: Claim) -> Record | Mismatch | None:
+        known = None if claim.key is None else self.keys.get((claim.caller, claim.key))
+        if known is None:
+            return None
+        return Mismatch() if known[0] != fingerprint(claim.cancel) else self.kept.get(known[1])
+
+    def _write(self, claim: Claim, fence: int, state: State) -> None:
+        order = claim.cancel.order
+        self.orders[_order(claim)] = claim.id
+        if claim.key is not None:
+            self.keys[claim.caller, claim.key] = (fingerprint(claim.cancel), claim.id)
+        self.kept[claim.id] = Record(
+            claim.id, state, order.by, order.value, order.symbol, claim.caller, claim.request_id, claim.at_ms, fence,
+            lease_until_ms=self.clock.now_ms() + claim.lease_ms, sent_ms=claim.at_ms if state is State.SENT else None,
+        )  # fmt: skip
+
+
+def _order(claim: Claim) -> tuple[Account, By, str]:
+    return claim.cancel.account, claim.cancel.order.by, claim.cancel.order.value
+
+
+class FakeGates:
+    """Remembers what was closed; the limiter beside it shuts with it, for what the venue said or a second."""
+
+    def __init__(self, limiter: FakeLimiter) -> None:
+        self.limiter = limiter
+        self.closed: list[tuple[Account, Throttled]] = []
+        self.reopened: list[Account] = []
+
+    async def close(self, account: Account, refusal: Throttled) -> int:
+        wait_ms = refusal.retry_after_ms or 1000
+        self.closed.append((account, refusal))
+        self.limiter.gate = Gated(refusal.scope, refusal.banned, wait_ms * 1000)
+        return wait_ms
+
+    async def reopen(self, account: Account) -> None:
+        self.reopened.append(account)
+        self.limiter.gate = None
+
+    async def standing(self, account: Account) -> Sequence[Gated]:
+        del account
+        return () if self.limiter.gate is None else (self.limiter.gate,)

@@ -1,0 +1,90 @@
+"""A venue whose replies mean what a test says they mean."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gateway.core.admission import Charge, Quota
+from gateway.core.model import By, Op, OrderRef, VenueId
+from gateway.core.outcome import (
+    Outcome,
+    Settled,
+    Sighting,
+    Verdict,
+)
+from gateway.core.wire import Reply, WireRequest
+from gateway.venues.base import Login, Option, RefFault, Signer, Site
+
+VENUE = VenueId("venue")
+
+
+@dataclass(frozen=True, slots=True)
+class FakeSigner:
+    """Signs with a name, so that a request tells which credential made it. Client ids cannot be read back."""
+
+    name: str = "key-1"
+
+    def cancel(self, order: OrderRef, at_ms: int) -> WireRequest:
+        return WireRequest("DELETE", f"https://venue.example/{order.value}?at={at_ms}", (("x-key", self.name),))
+
+    def read(self, order: OrderRef, at_ms: int) -> WireRequest | None:
+        if order.by is By.CLIENT_ID:
+            return None
+        return WireRequest("GET", f"https://venue.example/{order.value}?at={at_ms}", (("x-key", self.name),))
+
+    def batch(self, orders: tuple[OrderRef, ...], at_ms: int) -> WireRequest | None:
+        refs = ",".join(order.value for order in orders)
+        return WireRequest("DELETE", f"https://venue.example/batch/{refs}?at={at_ms}", (("x-key", self.name),))
+
+
+@dataclass(slots=True)
+class FakeVenue:
+    """Ten cancels a second and twenty reads; its replies mean what a test wrote into them."""
+
+    id: VenueId = VENUE
+    fields: tuple[frozenset[str], ...] = (frozenset({"key"}),)
+    batch_most: int = 0
+    verdicts: list[Verdict] = field(default_factory=list)
+    sightings: list[Sighting] = field(default_factory=list)
+    by_ref: dict[str, Verdict] = field(default_factory=dict)
+
+    @property
+    def options(self) -> Mapping[str, Option]:
+        return {}
+
+    @property
+    def quotas(self) -> Mapping[str, Quota]:
+        return {"cancel": Quota(10, 1000, 20), "read": Quota(20, 1000, 20), "batch": Quota(5, 1000, 20)}
+
+    def reply(self, verdict: Verdict) -> Reply:
+        """A reply to a cancel that will be interpreted so."""
+        self.verdicts.append(verdict)
+        return Reply(200, {}, str(len(self.verdicts) - 1).encode())
+
+    def shows(self, sighting: Sighting) -> Reply:
+        """A reply to a read that will be interpreted so."""
+        self.sightings.append(sighting)
+        return Reply(200, {}, str(len(self.sightings) - 1).encode())
+
+    def order_ref(self, ref: str, by: By | None, symbol: str | None) -> OrderRef | RefFault:
+        return OrderRef(by or By.ORDER_ID, ref, symbol)
+
+    def charges(self, op: Op, by: By) -> tuple[Charge, ...]:
+        del by
+        if op is Op.BATCH:
+            return (Charge("batch"),) if self.batch_most else ()
+        return (Charge("read"),) if op is Op.READ else (Charge("cancel"),)
+
+    def unlock(self, fields: Mapping[str, str], site: Site) -> Signer | Login:
+        del site
+        return FakeSigner(fields["key"])
+
+    def interpret(self, reply: Reply, order: OrderRef) -> Verdict:
+        return self.by_ref.get(order.value) or self.verdicts[int(reply.body)]
+
+    def interpret_read(self, reply: Reply, order: OrderRef) -> Sighting:
+        del order
+        return self.sightings[int(reply.body)]
+
+    def interpret_batch(self, reply: Reply, orders: tuple[OrderRef, ...]) -> tuple[Verdict, ...]:
+        del reply
+        return tuple(self.by_ref.get(order.value, Settled(Outcome.ACCEPTED)) for order in orders)

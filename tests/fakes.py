@@ -1,0 +1,275 @@
+"""The world of the pipeline by hand: every port as a small honest thing in memory, and one place that joins them.
+
+`World()` inside a test on virtual time has it all. `world.story` tells in which order the ports were called.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from fake_store import FakeGates, FakeLimiter, FakeRecords
+from fake_venue import VENUE, FakeSigner, FakeVenue
+from virtual_time import FakeClock, loop_clock
+
+from gateway.core.admission import Demand
+from gateway.core.answer import Answer, Asked
+from gateway.core.model import Account, By, Cancel, Lane, Op, OrderRef, Scope, VenueId, Wait
+from gateway.core.outcome import (
+    OrderState,
+    Outcome,
+    Seen,
+    Settled,
+    Sighting,
+    Throttled,
+    Verdict,
+)
+from gateway.core.wire import HELD_BACK, NotSent, Reply, SendResult, Unconfirmed, WireRequest
+from gateway.courier import Courier
+from gateway.desk import Desk
+from gateway.dispatch import Bounds, Dispatcher
+from gateway.errand import Errands
+from gateway.follow import Follower
+from gateway.pipeline import Pipeline
+from gateway.planner import Planner
+from gateway.ports import NoSigner, Unavailable, Unlocked, always
+from gateway.reader import Reader
+from gateway.resolve import Resolver
+from gateway.survey import Survey
+from gateway.web.codec import answer_body
+
+DESK_A = Account(VENUE, "desk-a")
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A request that left, and when (monotonic seconds)."""
+
+    at: float
+    request: WireRequest
+
+    @property
+    def ref(self) -> str:
+        return self.request.url.partition(".example/")[2].partition("?")[0]
+
+    @property
+    def key(self) -> str:
+        return dict(self.request.headers)["x-key"]
+
+
+class FakeSender:
+    """Answers cancels and reads as scripted, the last answer for ever; each takes `takes_s`."""
+
+    def __init__(self, clock: FakeClock, venue: FakeVenue, story: list[str]) -> None:
+        self.clock = clock
+        self.venue = venue
+        self.story = story
+        self.on_cancel: list[Verdict | NotSent | Unconfirmed] = [Settled(Outcome.CANCELLED)]
+        self.on_read: list[Sighting | NotSent | Unconfirmed] = [Seen(OrderState.CANCELLED)]
+        self.takes_s = 0.0
+        self.connects_s = 0.0
+        self.on_batch: Unconfirmed | None = None
+        self.batches: list[list[str]] = []
+        self.cancels: list[Sent] = []
+        self.reads: list[Sent] = []
+
+    async def send(
+        self, venue: VenueId, request: WireRequest, timeout_ms: int, may_leave: Callable[[], bool] = always
+    ) -> SendResult:
+        assert (venue, timeout_ms) == (VENUE, 2000)
+        await asyncio.sleep(self.connects_s)
+        if not may_leave():
+            return HELD_BACK
+        if "/batch/" in request.url:
+            return await self._batch(request)
+        reading = request.method == "GET"
+        self.story.append("read" if reading else "send")
+        (self.reads if reading else self.cancels).append(Sent(self.clock.monotonic(), request))
+        if reading:
+            seen = self.on_read.pop(0) if len(self.on_read) > 1 else self.on_read[0]
+            await asyncio.sleep(self.takes_s)
+            return seen if isinstance(seen, NotSent | Unconfirmed) else self.venue.shows(seen)
+        said = self.on_cancel.pop(0) if len(self.on_cancel) > 1 else self.on_cancel[0]
+        await asyncio.sleep(self.takes_s)
+        return said if isinstance(said, NotSent | Unconfirmed) else self.venue.reply(said)
+
+    async def _batch(self, request: WireRequest) -> SendResult:
+        self.batches.append(request.url.partition("/batch/")[2].partition("?")[0].split(","))
+        await asyncio.sleep(self.takes_s)
+        return Reply(200, {}, b"batch") if self.on_batch is None else self.on_batch
+
+
+class FakeCredentials:
+    """One signer for every account unless `known` says otherwise; `renewed` is what a renewal brings."""
+
+    def __init__(self, story: list[str]) -> None:
+        self.story = story
+        self.known: dict[Account, Unlocked | NoSigner] = {}
+        self.renewed: Unlocked | NoSigner = Unlocked(FakeSigner("key-2"), "2")
+        self.refused: list[Unlocked] = []
+        self.names: Sequence[str] = ("desk-b", "desk-a")
+        self.down = False
+
+    async def unlock(self, account: Account) -> Unlocked | NoSigner:
+        self.story.append("unlock")
+        return self.known.get(account, Unlocked(FakeSigner(), "1"))
+
+    async def renew(self, account: Account, refused: Unlocked) -> Unlocked | NoSigner:
+        del account
+        self.story.append("renew")
+        self.refused.append(refused)
+        return self.renewed
+
+    async def accounts(self, venue: VenueId) -> Sequence[str]:
+        del venue
+        if self.down:
+            raise Unavailable("store", "down")
+        return self.names
+
+    def health(self, account: Account) -> str:
+        return "unavailable" if isinstance(self.known.get(account), NoSigner) else "ok"
+
+
+@dataclass(slots=True)
+class FakeContinuity:
+    """Degraded from the first loss on."""
+
+    degraded: bool = False
+    losses: list[str] = field(default_factory=list)
+
+    def lose(self, reason: str) -> None:
+        self.degraded = True
+        self.losses.append(reason)
+
+
+@dataclass(slots=True)
+class RecordingMeter:
+    """Keeps what is counted."""
+
+    answers: list[tuple[str | None, Lane, Outcome, float]] = field(default_factory=list)
+    phases: list[tuple[str, float]] = field(default_factory=list)
+    sends: list[tuple[float, tuple[Demand, ...]]] = field(default_factory=list)
+    slots: Counter[str] = field(default_factory=Counter)
+    waits: list[tuple[Lane, float]] = field(default_factory=list)
+    batches: list[int] = field(default_factory=list)
+    terminals: list[float] = field(default_factory=list)
+    resolutions: list[tuple[Outcome, float]] = field(default_factory=list)
+    shut: list[Throttled] = field(default_factory=list)
+    gates: list[tuple[Scope, float]] = field(default_factory=list)
+
+    def gate_shut(self, venue: VenueId, refusal: Throttled) -> None:
+        del venue
+        self.shut.append(refusal)
+
+    def gated(self, venue: VenueId, scope: Scope, wait_s: float) -> None:
+        del venue
+        self.gates.append((scope, wait_s))
+
+    def answered(self, venue: str | None, lane: Lane, outcome: Outcome, seconds: float) -> None:
+        self.answers.append((venue, lane, outcome, seconds))
+
+    def phase(self, venue: VenueId, verb: str, seconds: float) -> None:
+        del venue
+        self.phases.append((verb, seconds))
+
+    def sent(self, demands: tuple[Demand, ...], at: float) -> None:
+        self.sends.append((at, demands))
+
+    def slot(self, venue: VenueId, result: str) -> None:
+        del venue
+        self.slots[result] += 1
+
+    def waited(self, venue: VenueId, lane: Lane, seconds: float) -> None:
+        del venue
+        self.waits.append((lane, seconds))
+
+    def batch(self, venue: VenueId, orders: int) -> None:
+        del venue
+        self.batches.append(orders)
+
+    def terminal(self, venue: VenueId, seconds: float) -> None:
+        del venue
+        self.terminals.append(seconds)
+
+    def resolved(self, venue: VenueId, outcome: Outcome, age_s: float) -> None:
+        del venue
+        self.resolutions.append((outcome, age_s))
+
+
+class World:
+    """One process with everything in it, on the running loop's virtual time; `beside` it may run another one."""
+
+    def __init__(
+        self,
+        *,
+        reserve: int = 2,
+        bounds: Bounds | None = None,
+        beside: "World | None" = None,
+        batch_most: int = 0,
+    ) -> None:
+        self.clock = loop_clock()
+        self.story: list[str] = beside.story if beside else []
+        self.venue: FakeVenue = beside.venue if beside else FakeVenue(batch_most=batch_most)
+        self.limiter: FakeLimiter = beside.limiter if beside else FakeLimiter(self.clock, self.story)
+        self.records: FakeRecords = beside.records if beside else FakeRecords(self.clock, self.limiter, self.story)
+        self.sender: FakeSender = beside.sender if beside else FakeSender(self.clock, self.venue, self.story)
+        self.credentials = FakeCredentials(self.story)
+        self.continuity = FakeContinuity()
+        self.meter = RecordingMeter()
+        self.desk = Desk(self.venue, self.venue.quotas, reserve, timeout_ms=2000, default_account="desk-a")
+        self.desks = {VENUE: self.desk}
+        self.noises: Iterator[int] = beside.noises if beside else iter(range(1, 1_000_000))
+        self._join(bounds or Bounds())
+
+    def _join(self, bounds: Bounds) -> None:
+        """The one place where the parts under test are built."""
+        self.gates = FakeGates(self.limiter)
+        self.dispatcher = Dispatcher(self.limiter, self.clock, bounds, self.meter.slot)
+        self.courier = Courier(self.clock, self.limiter, self.gates, self.continuity, self.sender, self.meter)
+        self.reader = Reader(self.clock, self.dispatcher, self.courier)
+        self.resolver = Resolver(
+            self.desks, self.clock, self.credentials, self.records, self.reader, self.meter, self.encode
+        )
+        self.follower = Follower(self.clock, self.records, self.resolver)
+        self.pipeline = Pipeline(
+            desks=self.desks,
+            clock=self.clock,
+            credentials=self.credentials,
+            records=self.records,
+            dispatcher=self.dispatcher,
+            errands=Errands(self.clock, self.courier, self.meter),
+            reader=self.reader,
+            follower=self.follower,
+            continuity=self.continuity,
+            meter=self.meter,
+            noise=self.noise,
+            encode=self.encode,
+        )
+        self.planner = Planner(self.desks, self.clock, self.credentials, self.limiter, self.dispatcher)
+        self.survey = Survey(self.desks, self.credentials, self.limiter, self.dispatcher, self.gates, self.continuity)
+
+    def noise(self, count: int) -> bytes:
+        return next(self.noises).to_bytes(count, "big")
+
+    def encode(self, asked: Asked, answer: Answer) -> bytes:
+        return answer_body(asked, answer, self.clock.now_ms())
+
+    def ask(
+        self,
+        ref: str = "1",
+        by: By = By.ORDER_ID,
+        *,
+        caller: str = "desk",
+        lane: Lane = Lane.NORMAL,
+        within_s: float = 5.0,
+        key: str | None = None,
+        wait: Wait = Wait.ACK,
+        account: Account = DESK_A,
+    ) -> Asked:
+        """A request that comes now."""
+        cancel = Cancel(account, OrderRef(by, ref))
+        return Asked(cancel, caller, lane, f"request-{ref}", self.clock.monotonic() + within_s, 1, key, wait)
+
+    def spend(self, times: int, op: Op = Op.CANCEL) -> None:
+        """Somebody else has just used so many slots."""
+        self.limiter.spend(self.desk.fare(DESK_A, op, By.ORDER_ID).single.urgent, times)
