@@ -13,7 +13,8 @@ explain (`synchronise`), it goes on from what he expected. Either way nothing is
 Whoever asks expects by his own monotonic clock. If he was stopped, that clock ran on or stood still, or his word was
 long under way: then he expects too little, the holder's time falls behind by that much, once, and some slots come
 late, none early. If he expects too much, or nothing, the check is void, and only a jump of the server's clock between
-two of his own questions could gain one burst. Nothing about a holder expires, so no jump can make it be forgotten.
+two of his own questions could gain one burst. A jump of less than JUMP_US looks like a slow answer and gains just that
+much. Nothing about a holder expires, so no jump can make it be forgotten.
 
 Whose epoch is missing has lost its data: from the moment this is noticed (`armed_us`) its windows count as full, and
 `ahead` tokens per limit count as reserved by others and still to be sent.
