@@ -6,9 +6,9 @@ The path of one cancel, and the file that walks each step:
     authenticate  web/middleware.py       who calls; the decision is core/access.py
     unlock        backends/credentials/   a stored credential becomes a Signer
     claim         backends/records.py     fresh / replay / in progress / mismatch; core/idempotency.py
-    admit         dispatch.py             a slot under the venue's limits; core/admission.py
-    sign          venues/<venue>.py       (order, time) -> exact bytes
-    send          backends/sender.py      those bytes, on the wire, once
+    admit         dispatch.py, line.py    a slot under the venue's limits; core/admission.py, core/ledger.py
+    sign          venues/<venue>.py       (order, time) -> exact bytes; errand.py, alone or as one of a party
+    send          courier.py              the last look at the slot; backends/sender.py: those bytes, once
     interpret     venues/<venue>.py       any reply -> a verdict; core/outcome.py
     settle        backends/records.py     the record gets its fact
     respond       web/codec.py            the fact as JSON or problem+json

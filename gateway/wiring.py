@@ -43,8 +43,8 @@ from gateway.ports import Limiter, Log, Records, Unavailable
 from gateway.reader import Reader
 from gateway.resolve import Resolver
 from gateway.settings import Secrets, Settings, Tls
+from gateway.settings.syntax import Listen
 from gateway.survey import Survey, limits_of
-from gateway.syntax import Listen
 from gateway.venues import ALL
 from gateway.venues.base import at
 from gateway.web.app import admin_app, caller_app, runner

@@ -29,7 +29,7 @@ IMPURE_CALLS = frozenset({
 PURE = ("gateway.core", "gateway.venues", "gateway.web.codec")
 
 MIDDLE = "gateway.(the middle)"
-SETTINGS = "gateway.(settings)"
+SETTINGS = "gateway.settings"
 ENTRY = "gateway.(entry)"
 LAYERS: dict[str, frozenset[str]] = {
     "gateway.core": frozenset({"gateway.core"}),
@@ -156,7 +156,7 @@ def layer_of(name: str) -> str:
             return package
     if name == "gateway" or any(_within(name, entry) for entry in MAY_IMPORT_WIRING):
         return ENTRY
-    return SETTINGS if re.match(r"gateway\.(settings|schema|syntax)", name) else MIDDLE
+    return SETTINGS if name.startswith("gateway.settings") else MIDDLE
 
 
 def allowed(target: str, layer: str) -> bool:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from gateway.schema import Faults
 from gateway.settings import Settings, load
+from gateway.settings.schema import Faults
 from gateway.venues.base import Venue
 
 OK, WRONG = 0, 2

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from plain_venue import PLAIN
 
-from gateway.schema import Faults
 from gateway.settings import load
+from gateway.settings.schema import Faults
 
 SAMPLES = sorted((Path(__file__).parent / "bad").glob("*.toml"))
 

@@ -14,9 +14,9 @@ from plain_venue import ID, PLAIN
 from gateway.core.access import Permission
 from gateway.core.admission import Quota
 from gateway.core.model import Scope
-from gateway.schema import Faults
 from gateway.settings import Settings, load
-from gateway.syntax import Listen
+from gateway.settings.schema import Faults
+from gateway.settings.syntax import Listen
 
 HASH = "ab" * 32
 LEAST = f"""

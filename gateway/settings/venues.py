@@ -8,8 +8,8 @@ from enum import Enum, auto, unique
 from gateway.core.access import Caller, Permission, is_name
 from gateway.core.admission import Quota
 from gateway.core.model import By, Op, Scope, VenueId
-from gateway.schema import Section, Wrong, nearest
-from gateway.syntax import base_url, token_sha256
+from gateway.settings.schema import Section, Wrong, nearest
+from gateway.settings.syntax import base_url, token_sha256
 from gateway.venues.base import Option, Site, Venue
 
 NAME_REMEDY = "take 1 to 64 of A-Z a-z 0-9 . _ -"

@@ -1,6 +1,6 @@
 """What the service is told: one TOML file and the environment become one frozen Settings, or all faults at once.
 
-The values stand here, and what each key may be in the general sections. `settings_venues.py` reads venues and
+The values stand here, and what each key may be in the general sections. `venues.py` reads venues and
 callers, `schema.py` collects the faults, `syntax.py` knows addresses. Nothing here opens a socket.
 """
 
@@ -13,9 +13,9 @@ from pathlib import Path
 from gateway.core.access import Caller
 from gateway.core.model import VenueId
 from gateway.core.redis_address import TlsFiles
-from gateway.schema import Fault, Faults, Section, overrides
-from gateway.settings_venues import Certificates, VenueSettings, read_callers, read_venues
-from gateway.syntax import Listen, base_url, listen, not_yet, redis_files, redis_url
+from gateway.settings.schema import Fault, Faults, Section, overrides
+from gateway.settings.syntax import Listen, base_url, listen, not_yet, redis_files, redis_url
+from gateway.settings.venues import Certificates, VenueSettings, read_callers, read_venues
 from gateway.venues.base import Venue
 
 FILE_MOST_BYTES = 1_000_000

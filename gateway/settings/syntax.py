@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from gateway.core.redis_address import Address, Flaw, Place, TlsFiles, parse_redis_address
-from gateway.schema import Wrong
+from gateway.settings.schema import Wrong
 
 _HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.(?!-)[A-Za-z0-9_-]{1,63})*")
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
