@@ -123,10 +123,10 @@ class Line:
                 self.closed(self)
 
     async def _hold_one(self, *, urgent: bool) -> None:
-        batched = self._batches(len(self.room))
-        if batched and len(self.room) < self.fare.batch_most:
+        if self.fare.batch is not None and 1 < len(self.room) < self.fare.batch_most:
             self._crowded.clear()
             await _first_of(self._crowded, FILL_S)
+        batched = self._batches(len(self.room))
         spending = self._spending(batched=batched)
         each = self.fare.batch_most if batched else 1
         takers = sum(self.room.count(lane) for lane in URGENT_LANES) if urgent else len(self.room)
