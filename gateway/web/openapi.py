@@ -1,5 +1,6 @@
 """The contract as OpenAPI 3.1, made from the tables that the code runs by, and a page of it that works offline."""
 
+import re
 from html import escape
 
 import orjson
@@ -216,6 +217,7 @@ async def show_openapi(request: web.Request) -> web.Response:
     return web.Response(body=body, content_type=JSON)
 
 
+WORD = re.compile(r"`([^`]+)`")
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>cancel-gateway</title>
 <meta name="viewport" content="width=device-width">
 <style>body{{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}
@@ -228,12 +230,16 @@ code{{font-size:.95em}}@media(prefers-color-scheme:dark){{body{{background:#111;
 <h2>Others</h2><p><code>GET /cancels/{{id}}</code>, <code>GET /venues</code></p></html>"""
 
 
+def _prose(text: str) -> str:
+    return WORD.sub(r"<code>\1</code>", escape(text))
+
+
 def page(venues: list[str]) -> str:
     """The same tables for people."""
     parameters = _cancel(venues)["parameters"]
     assert isinstance(parameters, list)  # noqa: S101  it was made a few lines above
     cells = "".join(
-        f"<tr><td>{escape(each['in'])}<td><code>{escape(each['name'])}</code><td>{escape(each['description'])}"
+        f"<tr><td>{escape(each['in'])}<td><code>{escape(each['name'])}</code><td>{_prose(each['description'])}"
         for each in parameters
     )
     rows = "".join(
