@@ -41,7 +41,7 @@ types: $(VENV)/.test ## mypy, strict
 .PHONY: coverage
 coverage: $(VENV)/.test ## the pure parts have every branch tested
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -q -p no:cacheprovider tests/core tests/venues tests/test_architecture.py
+	@$(BIN)/coverage run -m pytest -q -p no:cacheprovider tests/core tests/venues tests/settings tests/test_architecture.py
 	@$(BIN)/coverage report --include='gateway/core/*,gateway/venues/*' --fail-under=100
 
 bench: $(VENV)/.test ## CPU per cancel against a bare pass-through, in one run

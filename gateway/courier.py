@@ -10,16 +10,13 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from gateway.core.admission import Gated, Missed, Slot
+from gateway.core.admission import Missed, Slot
 from gateway.core.model import Account
 from gateway.core.outcome import Throttled
 from gateway.core.own_ring import OwnRing, lateness_allowed_s
 from gateway.core.wire import HELD_BACK, NotSent, SendResult, WireRequest
 from gateway.desk import Desk
-from gateway.ports import Clock, Continuity, Gates, Limiter, Meter, Sender, TooFar, Unavailable
-
-PATIENCE_US = 60_000_000
-US_PER_S = 1_000_000
+from gateway.ports import Clock, Continuity, Gates, Limiter, Meter, Sender, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +53,19 @@ class Courier:
     meter: Meter
     ring: OwnRing = field(default_factory=OwnRing)
 
-    async def carry(self, parcel: Parcel) -> Carried | Gated | Missed:
-        """Sign, and send as soon as bytes may leave; a slot that went stale meanwhile is changed for a fresh one."""
-        slot, give_up_at = parcel.slot, self.clock.monotonic() + parcel.desk.timeout_ms / 1000
-        while self.clock.monotonic() < give_up_at:
-            carried = await self._try(parcel, slot)
-            if carried.result is not HELD_BACK:
-                if isinstance(carried.result, NotSent):
-                    await self._give_back(parcel.account, slot)
-                return carried
-            fresh = await self._fresh(parcel.account, slot)
-            if not isinstance(fresh, Slot):
-                return fresh
-            slot = fresh
-        await self._give_back(parcel.account, slot)
-        return Missed()
+    async def carry(self, parcel: Parcel) -> Carried | Missed:
+        """Sign, and send as soon as bytes may leave; a slot that went stale meanwhile is given back."""
+        slot = parcel.slot
+        carried = await self._try(parcel, slot)
+        if carried.result is HELD_BACK:
+            clear_at = self.ring.clear_at(slot.demands)
+            still_good = _is_fresh(slot, max(self.clock.monotonic(), clear_at))
+            await asyncio.sleep(max(0.0, clear_at - self.clock.monotonic()))
+            if still_good:
+                carried = await self._try(parcel, slot)
+        if isinstance(carried.result, NotSent):
+            await self.give_back(parcel.account, slot)
+        return Missed() if carried.result is HELD_BACK else carried
 
     async def _try(self, parcel: Parcel, slot: Slot) -> Carried:
         left: list[float] = []
@@ -84,6 +79,9 @@ class Courier:
             left.append(now)
             return True
 
+        # A timer may fire a little early, and a little early is over the limit.
+        while (early_s := slot.matures_at - self.clock.monotonic()) > 0:  # noqa: ASYNC110  time has no event
+            await asyncio.sleep(early_s)
         began = self.clock.monotonic()
         request = parcel.make(self.clock.now_ms())
         signed = self.clock.monotonic()
@@ -106,29 +104,11 @@ class Courier:
             self.continuity.lose(lost.reason)
         return refusal
 
-    async def _fresh(self, account: Account, slot: Slot) -> Slot | Gated | Missed:
-        """The same slot where only this process's own count stood against it; else another one."""
-        now = self.clock.monotonic()
-        clear_at = self.ring.clear_at(slot.demands)
-        if _is_fresh(slot, max(now, clear_at)):
-            await asyncio.sleep(clear_at - now)
-            return slot
-        await self._give_back(account, slot)
-        await asyncio.sleep(max(0.0, clear_at - now))
-        taken = await self.limiter.reserve(slot.demands, PATIENCE_US)
-        match taken:
-            case Gated():
-                return taken
-            case TooFar():
-                return Missed()
-            case _:
-                await asyncio.sleep(max(0.0, taken[0].matures_at - self.clock.monotonic()))
-                return taken[0]
-
-    async def _give_back(self, account: Account, slot: Slot) -> None:
+    async def give_back(self, account: Account, slot: Slot) -> None:
+        """A slot that nobody will use."""
         returned = await self.limiter.give_back(slot)
         self.meter.slot(account.venue, "returned" if returned else "wasted")
 
 
 def _is_fresh(slot: Slot, now: float) -> bool:
-    return now - slot.matures_at <= lateness_allowed_s(slot.demands)
+    return 0 <= now - slot.matures_at <= lateness_allowed_s(slot.demands)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from gateway.core.admission import Demand, Fare
-from gateway.core.answer import Answer, Asked
+from gateway.core.answer import Answer, Asked, Standing
 from gateway.core.idempotency import Claim, RecordId, record_id
 from gateway.core.model import Account, Op, OrderRef
 from gateway.core.outcome import Settled
@@ -13,7 +13,7 @@ from gateway.line import URGENT_LANES, Boarding
 from gateway.ports import Unlocked
 
 LEASE_MARGIN_MS = 1000
-MS_PER_S = 1000
+MS_PER_S, US_PER_MS = 1000, 1000
 
 
 @dataclass(slots=True)
@@ -90,4 +90,18 @@ class Course:
             venue_ms=None if self.venue_s is None else self.venue_s * MS_PER_S,
             retry_after_ms=retry_after_ms,
             degraded=self.degraded,
+            standing=self._standing(retry_after_ms),
         )
+
+    def _standing(self, retry_after_ms: int | None) -> Standing | None:
+        """How the limit stands that the slot came from, or that no slot came from."""
+        if self.boarding is None:
+            return None if retry_after_ms is None else self._told(self.demands[0].limit, 0, retry_after_ms)
+        slot = self.boarding.slot
+        if slot.free is None:
+            return None
+        return self._told(slot.demands[0].limit, slot.free, -(-(slot.reset_us or 0) // US_PER_MS))
+
+    def _told(self, limit: str, free: int, reset_ms: int) -> Standing:
+        quota = self.desk.quotas[limit]
+        return Standing(limit, quota.tokens, quota.per_ms, free, reset_ms)

@@ -68,10 +68,14 @@ class Full:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The most requests that may wait in this process, in all and of one caller."""
+    """The most requests that may wait in this process, in all and of one caller.
+
+    Who goes is settled `lead_s` before its slot matures, and its record written meanwhile; the courier waits the rest.
+    """
 
     waiting: int = 10_000
     per_caller: int = 2_000
+    lead_s: float = 0.005
 
 
 Refusal = OverDeadline | Full | Gated
@@ -153,6 +157,7 @@ class Dispatcher:
             self._clock,
             closed=self._close,
             count_slot=lambda result: self._count_slot(venue, result),
+            lead_s=self._bounds.lead_s,
         )
         return line
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import assert_never
 
-from gateway.core.admission import Gated, Missed
+from gateway.core.admission import Missed
 from gateway.core.model import OrderRef
 from gateway.core.outcome import Throttled, Unclear, Verdict
 from gateway.core.wire import NotSent, Reply, SendResult, Unconfirmed, WireRequest
@@ -37,10 +37,14 @@ class Errands:
             course.batch = boarding.party.size
         return told
 
-    def stay_away(self, course: Course) -> None:
-        """A seat in a batch that this course will not take."""
+    async def stay_away(self, course: Course) -> None:
+        """A slot that this course will not use, or a seat that it will not take."""
         boarding = course.boarding
-        if boarding is not None and boarding.party is not None:
+        if boarding is None:
+            return
+        if boarding.party is None:
+            await self.courier.give_back(course.account, boarding.slot)
+        else:
             boarding.party.stay_away(partial(self._send, course, boarding))
 
     async def _send(self, course: Course, boarding: Boarding, orders: tuple[OrderRef, ...]) -> tuple[Told, ...]:
@@ -50,7 +54,7 @@ class Errands:
         match carried:
             case Carried():
                 return await self._told(course, carried, orders, alone=alone)
-            case Gated() | Missed():
+            case Missed():
                 return (carried,) * len(orders)
             case _:
                 assert_never(carried)

@@ -48,6 +48,7 @@ class Line:
     clock: Clock
     closed: Callable[["Line"], None]
     count_slot: Callable[[str], None]
+    lead_s: float
     room: WaitingRoom[Turn] = field(default_factory=WaitingRoom)
     _held: list[Slot] = field(default_factory=list)
     _holders: dict[bool, asyncio.Task[None]] = field(default_factory=dict)
@@ -128,7 +129,8 @@ class Line:
             await _first_of(self._crowded, FILL_S)
         spending = self._spending(batched=batched)
         each = self.fare.batch_most if batched else 1
-        most = min(BURST_MOST, -(-len(self.room) // each))
+        takers = sum(self.room.count(lane) for lane in URGENT_LANES) if urgent else len(self.room)
+        most = min(BURST_MOST, -(-takers // each))
         taken = await self.limiter.reserve(spending.urgent if urgent else spending.normal, FOREVER_US, max(1, most))
         match taken:
             case TooFar(wait_us=wait_us):
@@ -143,7 +145,7 @@ class Line:
         for slot in slots:
             self._came.append(slot.matures_at)
             # Who leaves last and who comes next may do so in one tick: the room decides, not the event.
-            while self.room and (left_s := slot.matures_at - self.clock.monotonic()) > 0:
+            while self.room and (left_s := slot.matures_at - self.lead_s - self.clock.monotonic()) > 0:
                 await _first_of(self._deserted, left_s)
             self._held.remove(slot)
             await self._hand_over(slot, each, batched=batched)

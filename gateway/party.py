@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 
-from gateway.core.admission import Gated, Missed
+from gateway.core.admission import Missed
 from gateway.core.model import OrderRef
 from gateway.core.outcome import Verdict
 from gateway.core.wire import NotSent
 
-Told = Verdict | NotSent | Gated | Missed
+Told = Verdict | NotSent | Missed
 Send = Callable[[tuple[OrderRef, ...]], Coroutine[object, object, tuple[Told, ...]]]
 
 

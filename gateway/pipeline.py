@@ -130,9 +130,12 @@ class Pipeline:
         waited_s = self._lap(course, "admit", began) - began
         course.waited_s += waited_s
         self.meter.waited(course.account.venue, course.asked.lane, waited_s)
-        if isinstance(admitted, Boarding) and not await self._mark_sent(course):
-            self.errands.stay_away(course)
-            return OverDeadline(0)
+        if not isinstance(admitted, Boarding):
+            return admitted
+        marked = await self._mark_sent(course, admitted)
+        if marked is not True:
+            await self.errands.stay_away(course)
+            return marked or OverDeadline(0)
         return admitted
 
     async def _next_slot(self, course: Course) -> Boarding | Refusal:
@@ -144,12 +147,13 @@ class Pipeline:
             course.boarding = admitted
         return admitted
 
-    async def _mark_sent(self, course: Course) -> bool:
-        """Write `sent` before any byte leaves; False where the lease ran out and the record is somebody else's."""
+    async def _mark_sent(self, course: Course, boarding: Boarding) -> bool | Gated:
+        """Write `sent` before any byte leaves; not where the record is somebody else's by now, or a gate has closed."""
         if course.record is None:
             return True
+        now_ms, probe = self.clock.now_ms(), boarding.slot.probe
         try:
-            return await self.records.mark_sent(course.record, course.fence, self.clock.now_ms())
+            return await self.records.mark_sent(course.record, course.fence, now_ms, probe=probe)
         except Unavailable as lost:
             self.continuity.lose(lost.reason)
             course.degraded = True
@@ -184,7 +188,7 @@ class Pipeline:
         return course.answer(Settled(Outcome.UNKNOWN), detail="the deadline came before the venue's answer")
 
     async def _send_and_settle(self, course: Course) -> Answer:
-        told: Told | NoSigner = await self.errands.cancel(course)
+        told: Told | NoSigner = await self._attempt(course)
         if isinstance(told, AuthRefused):
             told = await self._once_renewed(course, told)
         match told:
@@ -192,10 +196,17 @@ class Pipeline:
                 return await self._settle(course, await self._conclude(course, told))
             case Missed():
                 return await self._turn_away(course, OverDeadline(0))
-            case Gated():
-                return await self._turn_away(course, told)
             case _:
                 return await self._settle(course, *_plainly(told))
+
+    async def _attempt(self, course: Course) -> Told:
+        """Send once; whoever missed his slot goes back into the line as long as his answer is of use."""
+        told = await self.errands.cancel(course)
+        while isinstance(told, Missed) and course.left_s(self.clock.monotonic()) > 0:
+            if not isinstance(await self._next_slot(course), Boarding):
+                return told
+            told = await self.errands.cancel(course)
+        return told
 
     async def _once_renewed(self, course: Course, refused: AuthRefused) -> Told | NoSigner:
         """Once more with a newer credential. The venue counted the first try, so this one pays a slot of its own."""
@@ -205,7 +216,7 @@ class Pipeline:
         course.unlocked = renewed
         if not isinstance(await self._next_slot(course), Boarding):
             return refused
-        return await self.errands.cancel(course)
+        return await self._attempt(course)
 
     async def _conclude(self, course: Course, verdict: Settled | ReadBack) -> Settled:
         """Read the order where the reply alone cannot tell, or where the caller waits for the end."""

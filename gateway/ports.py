@@ -114,8 +114,11 @@ class Records(Protocol):
         """
         ...
 
-    async def mark_sent(self, record: RecordId, fence: int, at_ms: int) -> bool:
-        """Write `sent` before bytes leave; False where the record is no longer ours."""
+    async def mark_sent(self, record: RecordId, fence: int, at_ms: int, *, probe: bool = False) -> bool | Gated:
+        """Write `sent` before bytes leave; False where the record is no longer ours, Gated where a gate has closed.
+
+        A slot that was reserved before the gate closed does not pass it; a `probe` may.
+        """
         ...
 
     async def settle(self, record: RecordId, fence: int, settlement: Settlement) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import assert_never
 
+from gateway.core.admission import Slot
 from gateway.core.model import Account, Lane, Op, OrderRef
 from gateway.core.outcome import Outcome, ReadBack, Settled, Sighting, Throttled, Unclear, conclude
 from gateway.core.wire import NotSent, Reply, SendResult, Unconfirmed, WireRequest
@@ -49,6 +50,16 @@ class Reader:
         """What the venue shows of the order now; unclear where it cannot be asked in time."""
         if look.signer.read(look.order, self.clock.now_ms()) is None:
             return NO_READ
+        while self.clock.monotonic() < look.deadline:
+            slot = await self._slot(look)
+            if not isinstance(slot, Slot):
+                return slot
+            carried = await self.courier.carry(Parcel(look.account, look.desk, slot, 1, look.request))
+            if isinstance(carried, Carried):
+                return await self._heeded(look, carried)
+        return NO_SLOT
+
+    async def _slot(self, look: Look) -> Slot | Unclear:
         fare = look.desk.fare(look.account, Op.READ, look.order.by)
         try:
             admitted = await self.dispatcher.admit(
@@ -56,11 +67,9 @@ class Reader:
             )
         except Unavailable as lost:
             return Unclear(str(lost))
-        if not isinstance(admitted, Boarding):
-            return NO_SLOT
-        carried = await self.courier.carry(Parcel(look.account, look.desk, admitted.slot, 1, look.request))
-        if not isinstance(carried, Carried):
-            return NO_SLOT
+        return admitted.slot if isinstance(admitted, Boarding) else NO_SLOT
+
+    async def _heeded(self, look: Look, carried: Carried) -> Sighting:
         sighting = _seen(look, carried.result)
         refusal = sighting if isinstance(sighting, Throttled) else None
         return await self.courier.heed(look.account, carried.slot, refusal) or sighting

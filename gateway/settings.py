@@ -12,9 +12,10 @@ from pathlib import Path
 
 from gateway.core.access import Caller
 from gateway.core.model import VenueId
+from gateway.core.redis_address import TlsFiles
 from gateway.schema import Fault, Faults, Section, overrides
 from gateway.settings_venues import Certificates, VenueSettings, read_callers, read_venues
-from gateway.syntax import Listen, base_url, listen, not_yet, redis_url
+from gateway.syntax import Listen, base_url, listen, not_yet, redis_files, redis_url
 from gateway.venues.base import Venue
 
 FILE_MOST_BYTES = 1_000_000
@@ -214,11 +215,33 @@ def _check_pem(server: Section, cert: Path, key: Path, ca: Path | None) -> None:
 
 def _redis(root: Section, folder: Path) -> Redis:
     with root.section("redis") as redis:
+        url = redis.parsed("url", redis_url, "embedded", "")
+        _check_redis_tls(redis, redis_files(url))
         return Redis(
-            url=redis.parsed("url", redis_url, "embedded", ""),
+            url=url,
             timeout_ms=redis.whole("timeout_ms", 100, 1, 60_000),
             replicas_max=redis.whole("replicas_max", 1, 1, 10_000),
             data_dir=folder / redis.text("data_dir", "var/redis"),
+        )
+
+
+def _check_redis_tls(redis: Section, files: TlsFiles | None) -> None:
+    if files is None:
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if files.ca:
+            context.load_verify_locations(files.ca)
+    except (ssl.SSLError, OSError):
+        redis.fault("url", "names an ssl_ca_certs that holds no certificate", "give a PEM file that this user may read")
+    try:
+        if files.cert:
+            context.load_cert_chain(files.cert, files.key or None, password="")
+    except (ssl.SSLError, ValueError, OSError):
+        redis.fault(
+            "url",
+            "names an ssl_certfile and ssl_keyfile that are no certificate and its key",
+            "give two PEM files that belong together and that this user may read",
         )
 
 

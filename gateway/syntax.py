@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
+from gateway.core.redis_address import Address, Flaw, Place, TlsFiles, parse_redis_address
 from gateway.schema import Wrong
 
 _HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.(?!-)[A-Za-z0-9_-]{1,63})*")
@@ -13,8 +14,6 @@ _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NOTHING = hashlib.sha256(b"").hexdigest()
 _PORT_MOST = 65535
-REDIS_SCHEMES = ("redis", "rediss", "unix")
-LATER_REDIS_SCHEMES = ("redis+sentinel", "redis+cluster")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +65,18 @@ def redis_url(text: str) -> str | Wrong:
     text = text.strip()
     if text == "embedded":
         return text
-    schemes = "embedded, redis://host:6379/0, rediss://… or unix:///path"
-    scheme = text.partition("://")[0].lower()
-    if scheme in LATER_REDIS_SCHEMES:
-        return not_yet(scheme, f"give {schemes}")
-    url = _split(text)
-    if url is None or url.scheme not in REDIS_SCHEMES:
-        return Wrong("is no Redis address", f"give {schemes}")
-    return _redis_place(url, schemes) or text
+    address = parse_redis_address(text)
+    if isinstance(address, Flaw):
+        return Wrong(address.problem, address.remedy)
+    if any(isinstance(spot, Place) and not _is_host(spot.host) for spot in address.spots):
+        return Wrong("has a host that is none", "give a name, an IPv4 address or an [IPv6 address]")
+    return text
 
 
-def _redis_place(url: SplitResult, schemes: str) -> Wrong | None:
-    if url.scheme == "unix":
-        return None if len(url.path) > 1 else Wrong("has no path", "give unix:///path/to/socket")
-    if not url.hostname or not _is_host(url.hostname):
-        return Wrong("has no host", f"give {schemes}")
-    if not re.fullmatch(r"/?[0-9]{0,5}", url.path):
-        return Wrong("has no number for the database", "end it with /0, or after the port")
-    return None
+def redis_files(url: str) -> TlsFiles | None:
+    """The certificate files that a taken URL names."""
+    address = parse_redis_address(url)
+    return address.tls if isinstance(address, Address) else None
 
 
 def token_sha256(text: str) -> str | Wrong:

@@ -7,13 +7,16 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import web
 
 from gateway import __version__
+from gateway.backends.abroad import ClusterLimiter
 from gateway.backends.admittance import Admittance
 from gateway.backends.auditor import Auditor
 from gateway.backends.clock import SystemClock
+from gateway.backends.cluster_records import ClusterRecords
 from gateway.backends.credentials.files import FileStore
 from gateway.backends.credentials.keeper import CredentialKeeper, Freshness, Served
 from gateway.backends.credentials.sealed import SealedFile, SealedStore, read_passphrase
@@ -36,7 +39,7 @@ from gateway.errand import Errands
 from gateway.follow import Follower
 from gateway.pipeline import Pipeline
 from gateway.planner import Planner
-from gateway.ports import Log, Unavailable
+from gateway.ports import Limiter, Log, Records, Unavailable
 from gateway.reader import Reader
 from gateway.resolve import Resolver
 from gateway.settings import Secrets, Settings, Tls
@@ -86,7 +89,7 @@ class Shared:
     metrics: Metrics
     link: Link
     limiter: FallbackLimiter
-    records: RedisRecords
+    records: Records
     gates: RedisGates
 
 
@@ -120,30 +123,49 @@ async def _shared(settings: Settings, log: Log, ends: AsyncExitStack) -> Shared:
     clock = SystemClock()
     auditor = Auditor({venue: own.limits for venue, own in settings.venues.items()})
     metrics = Metrics(settings.venues, __version__, auditor, clock.monotonic)
-    link = Link(await _redis_url(settings, log, ends), settings.redis.timeout_ms, metrics.redis)
+
+    def another_server(reason: str) -> None:
+        limiter.lose(reason)
+
+    url = await _redis_url(settings, log, ends)
+    link = Link(url, settings.redis.timeout_ms, metrics.redis, on_new_server=another_server)
     ends.push_async_callback(link.aclose)
-    ahead = SLOTS_AHEAD * settings.redis.replicas_max
-
-    def data_lost(key: str, why: str) -> None:
-        log.event("limiter.data_lost", key=key, why=why)
-
-    def changed(lost: bool, reason: str) -> None:  # noqa: FBT001  the form of the callback
-        metrics.degraded("redis", lost=lost)
-        log.event("redis.lost" if lost else "redis.back", reason=reason)
-
-    def learned(demand: Demand, tokens: int) -> None:
-        log.event(
-            "limiter.learned", venue=demand.holder.venue, limit=demand.limit, tokens=tokens, configured=demand.keep
-        )
-
     probe_us = (max(own.timeout_ms for own in settings.venues.values()) + PROBE_MARGIN_MS) * US_PER_MS
-    admittance = Admittance(clock, ahead, data_lost, probe_us)
-    shared = RedisLimiter(link, admittance, learned)
-    limiter = FallbackLimiter(shared, LocalLimiter(clock, settings.redis.replicas_max, ahead), link.ping, changed)
+    ahead = SLOTS_AHEAD * settings.redis.replicas_max
+    admittance = Admittance(clock, ahead, partial(_tell_data_lost, log), probe_us)
+    shared, records = _store(settings, link, admittance, log)
+    limiter = FallbackLimiter(
+        shared,
+        LocalLimiter(clock, settings.redis.replicas_max, ahead),
+        link.ping,
+        partial(_tell_degraded, metrics, log),
+    )
     ends.push_async_callback(limiter.aclose)
-    records = RedisRecords(link, settings.records.ttl_seconds, admittance)
     floors_ms = {venue: max(quota.per_ms for quota in own.limits.values()) for venue, own in settings.venues.items()}
     return Shared(clock, log, metrics, link, limiter, records, RedisGates(link, floors_ms, probe_us))
+
+
+def _store(settings: Settings, link: Link, admittance: Admittance, log: Log) -> tuple[Limiter, Records]:
+    """Limiter and records as the server's topology needs them."""
+
+    def learned(demand: Demand, tokens: int) -> None:
+        where = {"venue": demand.holder.venue, "limit": demand.limit}
+        log.event("limiter.learned", **where, tokens=tokens, configured=demand.keep)
+
+    ttl_seconds = settings.records.ttl_seconds
+    if not link.is_cluster:
+        return RedisLimiter(link, admittance, learned), RedisRecords(link, ttl_seconds, admittance)
+    limiter = ClusterLimiter(link, admittance, learned)
+    return limiter, ClusterRecords(link, ttl_seconds, admittance, limiter)
+
+
+def _tell_data_lost(log: Log, key: str, why: str) -> None:
+    log.event("limiter.data_lost", key=key, why=why)
+
+
+def _tell_degraded(metrics: Metrics, log: Log, lost: bool, reason: str) -> None:  # noqa: FBT001  the callback's form
+    metrics.degraded("redis", lost=lost)
+    log.event("redis.lost" if lost else "redis.back", reason=reason)
 
 
 async def _redis_url(settings: Settings, log: Log, ends: AsyncExitStack) -> str:

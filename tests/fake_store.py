@@ -172,8 +172,10 @@ class FakeRecords:
         self._write(claim, found, State.RECEIVED if slot is None else State.SENT)
         return Fresh(found, slot, wait_us)
 
-    async def mark_sent(self, record: RecordId, fence: int, at_ms: int) -> bool:
+    async def mark_sent(self, record: RecordId, fence: int, at_ms: int, *, probe: bool = False) -> bool | Gated:
         await self._call("mark_sent")
+        if self.limiter.gate is not None and not probe:
+            return self.limiter.gate
         kept = self.kept[record]
         mine = (
             not self.stolen

@@ -219,7 +219,7 @@ class World:
         self.desk = Desk(self.venue, self.venue.quotas, reserve, timeout_ms=2000, default_account="desk-a")
         self.desks = {VENUE: self.desk}
         self.noises: Iterator[int] = beside.noises if beside else iter(range(1, 1_000_000))
-        self._join(bounds or Bounds())
+        self._join(bounds or Bounds(lead_s=0.0))
 
     def _join(self, bounds: Bounds) -> None:
         """The one place where the parts under test are built."""

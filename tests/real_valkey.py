@@ -6,6 +6,7 @@ Fixtures: `valkey` (this test's server, flushed), `link` (a Link to it), `valkey
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -35,19 +36,26 @@ class Server:
         self.client.hset(keys.holder(holder), mapping={"armed_us": 0, "seen_us": 0, "offset_us": 0})
 
 
-@pytest.fixture(scope="session")
-def valkey_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    socket = tmp_path_factory.mktemp("valkey") / "s"
+@contextmanager
+def server_on_socket(binary: Path, folder: Path) -> Iterator[Server]:
+    """A server of this kind, alone on a unix socket."""
+    socket = folder / "s"
     options = ("--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "no")
     with (
-        subprocess.Popen((str(find_server()), *options), stdout=subprocess.DEVNULL) as process,  # noqa: S603  our own
+        subprocess.Popen((str(binary), *options), stdout=subprocess.DEVNULL) as process,  # noqa: S603  our own
         Redis(unix_socket_path=str(socket)) as client,
     ):
-        _wait(client, socket)
         try:
+            _wait(client, socket)
             yield Server(f"unix://{socket}", client, process.pid)
         finally:
             process.kill()
+
+
+@pytest.fixture(scope="session")
+def valkey_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with server_on_socket(find_server(), tmp_path_factory.mktemp("valkey")) as server:
+        yield server
 
 
 @pytest.fixture

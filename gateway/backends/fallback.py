@@ -32,16 +32,19 @@ class LocalLimiter:
         """Forget everything, which makes the next window count as full."""
         self._ledger = Ledger()
 
-    def reserve(self, demands: tuple[Demand, ...], patience_us: int) -> tuple[Slot, ...] | TooFar:
-        """The next slot of this replica's part."""
+    def reserve(self, demands: tuple[Demand, ...]) -> tuple[Slot, ...] | TooFar:
+        """A slot of this replica's part, if one is free now.
+
+        None is reserved ahead: it could outlive the loss, and be used beside the limits that are shared again.
+        """
         parts = self._parts(demands)
         if parts is None:
             return TooFar(NEVER_US)
         now = self._clock.monotonic()
-        decided = decide(self._ledger, parts, int(now * US_PER_S), patience_us, self._ahead)
+        decided = decide(self._ledger, parts, int(now * US_PER_S), 0, self._ahead)
         self._ledger = decided.ledger
         if isinstance(decided, Granted):
-            return (Slot(now + decided.wait_us / US_PER_S, decided.at_us, demands),)
+            return (Slot(now, decided.at_us, demands),)
         return TooFar(decided.wait_us)
 
     def outlook(self, demands: tuple[Demand, ...]) -> Sequence[Outlook]:
@@ -111,7 +114,7 @@ class FallbackLimiter:
                 self.lose(lost.reason)
         if self._resting:
             return TooFar(int(self._longest_window_s * US_PER_S))
-        return self._local.reserve(demands, patience_us)
+        return self._local.reserve(demands)
 
     async def give_back(self, slot: Slot) -> bool:
         """Undo a grant that was not used; a local one simply rests."""

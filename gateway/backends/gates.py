@@ -1,10 +1,11 @@
 """What a venue's refusals close, on every replica at once (ports.Gates): what `core/gate.py` says, kept in Redis."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from gateway.backends.admittance import PROBE_US, gated, odd
-from gateway.backends.redis.link import Link
-from gateway.backends.redis.scripts import CLOSE, REOPEN, SERVER_TIME, STANDING, gate_keys
+from gateway.backends.redis.link import Argument, Link, Reply
+from gateway.backends.redis.scripts import CLOSE, REOPEN, SERVER_TIME, STANDING, Script, gate_keys
 from gateway.core import keys
 from gateway.core.admission import Gated
 from gateway.core.gate import DOUBLINGS_MOST, SCOPES, Closure, holders
@@ -43,13 +44,24 @@ class RedisGates:
 
     async def reopen(self, account: Account) -> None:
         """A probe was let in: every gate that it went through is open again."""
-        await self._link.run(REOPEN, gate_keys(account, len(SCOPES)), (SERVER_TIME,))
+        await self._run(REOPEN, account, SERVER_TIME)
 
     async def standing(self, account: Account) -> Sequence[Gated]:
         """The gates that are closed for this account now."""
-        match await self._link.run(STANDING, gate_keys(account, len(SCOPES)), (SERVER_TIME, self._probe_us)):
-            case list(said):
-                words = [word for word in said if isinstance(word, int)]
-                return [gated(*each) for each in zip(words[::3], words[1::3], words[2::3], strict=True)]
-            case _:
-                raise odd()
+        answers = await self._run(STANDING, account, SERVER_TIME, self._probe_us)
+        return [shut for place, said in answers for shut in _shut(place, said)]
+
+    async def _run(self, script: Script, account: Account, *arguments: Argument) -> Sequence[tuple[int, Reply]]:
+        """One call for all gates; on a cluster, where each lies in a slot of its own, one for each."""
+        gates = gate_keys(account, len(SCOPES))
+        groups = tuple((gate,) for gate in gates) if self._link.is_cluster else (gates,)
+        replies = await asyncio.gather(*(self._link.run(script, group, arguments) for group in groups))
+        return list(enumerate(replies))
+
+
+def _shut(first: int, said: Reply) -> Sequence[Gated]:
+    """What STANDING said of the gates from the first one on."""
+    if not isinstance(said, list):
+        raise odd()
+    words = [word for word in said if isinstance(word, int)]
+    return [gated(first + place, *each) for place, *each in zip(words[::3], words[1::3], words[2::3], strict=True)]

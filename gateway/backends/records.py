@@ -3,13 +3,17 @@
 A value that nobody can read is treated as not there: a double cancel is harmless, a missing one is not.
 """
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import assert_never
 
 from gateway.backends.admittance import Admittance, gated, odd, slot
 from gateway.backends.redis.link import Argument, Link, Reply
-from gateway.backends.redis.scripts import CLAIM, GET, MARK_SENT, SERVER_TIME, SETTLE
+from gateway.backends.redis.scripts import CLAIM, GET, KEY_FREE, MARK_SENT, SERVER_TIME, SETTLE, gate_keys
 from gateway.core import keys
 from gateway.core.admission import Demand, Gated, Slot
+from gateway.core.gate import SCOPES
 from gateway.core.idempotency import (
     Claim,
     Claimed,
@@ -32,6 +36,33 @@ MS_PER_S = 1000
 TRUSTED, UNTRUSTED = "1", "0"
 
 
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What was found in other slots of a cluster: the record that the key led to, the key's pointer, a refusal."""
+
+    prior: str = ""
+    pointer: str = ""
+    refusal: Gated | Late | None = None
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What the record has to remember of it."""
+        return ("far_key", self.pointer) if self.pointer else ()
+
+    @property
+    def said(self) -> str:
+        """As claim.lua reads it."""
+        match self.refusal:
+            case Gated(scope, banned, wait_us):
+                return f"gated {SCOPES.index(scope)} {int(banned)} {wait_us}"
+            case Late(wait_us):
+                return f"late {wait_us}"
+            case None:
+                return "none"
+            case _:
+                assert_never(self.refusal)
+
+
 class RedisRecords:
     """The store that all replicas share."""
 
@@ -42,16 +73,28 @@ class RedisRecords:
 
     async def claim(self, claim: Claim, demands: tuple[Demand, ...], patience_us: int) -> Claimed | Gated:
         """Write the wish down unless it is known; where `demands` has a slot at once, take it and mark it sent."""
-        claimed = await self._claim(claim, demands, patience_us, TRUSTED)
+        return await self.claim_after(None, claim, demands, patience_us)
+
+    async def claim_after(
+        self, elsewhere: Elsewhere | None, claim: Claim, demands: tuple[Demand, ...], patience_us: int
+    ) -> Claimed | Gated:
+        """The same on a cluster, once other slots were asked."""
+        claimed = await self._claim(elsewhere, claim, demands, patience_us, TRUSTED)
         if claimed is None:
-            claimed = await self._claim(claim, demands, patience_us, UNTRUSTED)
+            claimed = await self._claim(elsewhere, claim, demands, patience_us, UNTRUSTED)
         if claimed is None:
             raise Unavailable("redis", "a record that can't be read where none was asked for")
         return claimed
 
-    async def mark_sent(self, record: RecordId, fence: int, at_ms: int) -> bool:
-        """Write `sent` before bytes leave; False where the record is no longer ours."""
-        return await self._link.run(MARK_SENT, (keys.record(record),), (SERVER_TIME, fence, at_ms)) == 1
+    async def mark_sent(self, record: RecordId, fence: int, at_ms: int, *, probe: bool = False) -> bool | Gated:
+        """Write `sent` before bytes leave; False where the record is no longer ours, Gated where a gate has closed."""
+        names = (keys.record(record), *gate_keys(record.account, self._admittance.gates_seen))
+        arguments = (SERVER_TIME, fence, at_ms, int(probe), self._admittance.probe_us)
+        match await self._link.run(MARK_SENT, names, arguments):
+            case [b"gated", int(place), int(banned), int(wait_us)]:
+                return gated(place, banned, wait_us)
+            case answer:
+                return answer == 1
 
     async def settle(self, record: RecordId, fence: int, settlement: Settlement) -> bool:
         """Write what came of it; `refused` also frees the key and the order. False where the step is illegal."""
@@ -63,21 +106,30 @@ class RedisRecords:
             settlement.at_ms,
             settlement.attempts,
         )
-        return await self._link.run(SETTLE, (keys.record(record),), arguments) == 1
+        settled = await self._link.run(SETTLE, (keys.record(record),), arguments)
+        if isinstance(settled, bytes):
+            # It counts as free all the same where this can't be done.
+            with contextlib.suppress(Unavailable):
+                await self._link.run(KEY_FREE, (settled.decode(),), (keys.record(record),))
+        return settled != 0
 
     async def get(self, record: RecordId) -> Record | None:
         """Read one record; None where there is none that can be read."""
-        reply = await self._link.run(GET, (keys.record(record),), ())
+        return await self.get_at(keys.record(record))
+
+    async def get_at(self, key: str) -> Record | None:
+        """Read the record that lies at a key."""
+        reply = await self._link.run(GET, (key,), ())
         return read(_fields(reply)) if isinstance(reply, list) else None
 
     async def _claim(
-        self, claim: Claim, demands: tuple[Demand, ...], patience_us: int, trust: str
+        self, elsewhere: Elsewhere | None, claim: Claim, demands: tuple[Demand, ...], patience_us: int, trust: str
     ) -> Claimed | Gated | None:
         """One round trip; None where what is known can't be read."""
         admittance, form = self._admittance, self._admittance.form(claim.cancel.account, demands)
         asked = admittance.clock.monotonic()
-        names = (*_claim_keys(claim), *form.keys)
-        arguments = self._claim_arguments(claim, patience_us, trust)
+        names = (*_claim_keys(claim, elsewhere), *form.keys)
+        arguments = self._claim_arguments(elsewhere, claim, patience_us, trust)
         match await self._link.run(CLAIM, names, (*arguments, *admittance.arguments(form))):
             case [b"fresh", int(fence), int(wait_us), list(times), list(lost), *rest]:
                 moment = admittance.told(asked, form, times, lost)
@@ -95,15 +147,18 @@ class RedisRecords:
             case _:
                 raise odd()
 
-    def _claim_arguments(self, claim: Claim, patience_us: int, trust: str) -> tuple[Argument, ...]:
-        fields = _written(claim)
+    def _claim_arguments(
+        self, elsewhere: Elsewhere | None, claim: Claim, patience_us: int, trust: str
+    ) -> tuple[Argument, ...]:
+        fields = _written(claim) if elsewhere is None else (*_written(claim), *elsewhere.fields)
         return (
             patience_us,
-            "" if claim.key is None else fingerprint(claim.cancel),
+            fingerprint(claim.cancel) if elsewhere is None and claim.key is not None else "",
             trust,
             claim.at_ms,
             max(1, claim.lease_ms),
             self._ttl_ms,
+            "" if elsewhere is None else elsewhere.said,
             len(fields),
             *fields,
         )
@@ -120,10 +175,13 @@ def _slot(moment: float, times: Sequence[Reply], demands: tuple[Demand, ...], re
             raise odd()
 
 
-def _claim_keys(claim: Claim) -> tuple[str, ...]:
+def _claim_keys(claim: Claim, elsewhere: Elsewhere | None) -> tuple[str, ...]:
     order = keys.order(claim.cancel.account, claim.cancel.order.by, claim.cancel.order.value)
-    key = order if claim.key is None else keys.idempotency(claim.caller, claim.key)
-    return keys.record(claim.id), order, key
+    if elsewhere is not None:
+        key = elsewhere.prior
+    else:
+        key = "" if claim.key is None else keys.idempotency(claim.caller, claim.key)
+    return keys.record(claim.id), order, key or order
 
 
 def _written(claim: Claim) -> tuple[str, ...]:

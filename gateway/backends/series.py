@@ -29,7 +29,10 @@ VERBS = (
 SLOTS = ("used", "returned", "wasted")
 REFRESHES = ("fetched", "unchanged", "failed", "refused")
 COMPONENTS = ("redis", "secrets")
-REDIS_CALLS = ("claim", "mark_sent", "settle", "get", "reserve", "give_back", "outlook", "arm", "ping", OTHER)
+REDIS_CALLS = (
+    *("claim", "mark_sent", "settle", "get", "reserve", "give_back", "outlook", "arm", "ping"),
+    *("cross", "key_take", "key_keep", OTHER),
+)
 CLOSURES = ("limited", "banned")
 RESOLVED = (*(outcome for outcome in Outcome if MEANINGS[outcome].kept), Outcome.UNKNOWN)
 

@@ -23,6 +23,17 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """How the limit stands that this cancel met: so many tokens free, or the time until the next one is."""
+
+    limit: str
+    tokens: int
+    per_ms: int
+    free: int
+    reset_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What became of it. `body` holds the bytes of a replay, which are told again as they were."""
 
@@ -36,6 +47,7 @@ class Answer:
     venue_ms: float | None = None
     retry_after_ms: int | None = None
     degraded: bool = False
+    standing: Standing | None = None
     body: bytes | None = field(default=None, repr=False)
 
 

@@ -94,7 +94,7 @@ def decide(
 ) -> Granted | Denied:
     """Take the next slot that all demands allow, if it lies within the patience; or take nothing."""
     ready = _refresh(arm(ledger, distinct(demands), server_us), demands, server_us)
-    wait_us = max(_wait(ready, demand, server_us, ahead) for demand in demands)
+    wait_us = _wait_of(ready, demands, server_us, ahead)
     if wait_us > min(patience_us, HORIZON_US):
         return Denied(wait_us, ready)
     at_us = _now(ready, demands[0].holder, server_us) + wait_us
@@ -230,6 +230,21 @@ def _refresh(ledger: Ledger, demands: tuple[Demand, ...], server_us: int) -> Led
     return replace(ledger, ceilings=ceilings)
 
 
+def _wait_of(ledger: Ledger, demands: tuple[Demand, ...], server_us: int, ahead: int) -> int:
+    """Nothing where every demand has a token now, also in front of slots that are reserved; else until all have one."""
+    if all(_rests_now(ledger, demand, server_us, ahead) for demand in demands):
+        return 0
+    return max(_wait(ledger, demand, server_us, ahead) for demand in demands)
+
+
+def _rests_now(ledger: Ledger, demand: Demand, server_us: int, ahead: int) -> bool:
+    if _wait(ledger, demand, server_us, ahead) == 0:
+        return True
+    terms = _terms(ledger, demand, server_us, ahead)
+    entries = ledger.rings.get(_key(demand), ())
+    return not terms.large and ring.fits(entries, terms, _now(ledger, demand.holder, server_us))
+
+
 def _wait(ledger: Ledger, demand: Demand, server_us: int, ahead: int) -> int:
     terms = _terms(ledger, demand, server_us, ahead)
     if terms.large:
@@ -258,4 +273,4 @@ def _prospect(ledger: Ledger, unit: Demand, server_us: int, ahead: int) -> Prosp
         free = level.free(ledger.levels.get(_key(unit)), terms, now_us)
     else:
         free = ring.free(ledger.rings.get(_key(unit), ()), terms, now_us)
-    return Prospect(free, _wait(ledger, unit, server_us, ahead))
+    return Prospect(free, _wait_of(ledger, (unit,), server_us, ahead))

@@ -18,6 +18,31 @@ def earliest(ring: Ring, terms: Terms) -> int:
     return _entry(ring, terms, terms.tokens - terms.weight) + terms.window_us
 
 
+def fits(ring: Ring, terms: Terms, at_us: int) -> bool:
+    """Whether the request may go before slots that are reserved for later, without any window being overfull.
+
+    Windows that end with it hold what its lane may use; those that end with a later slot, which now has more before it,
+    hold the whole limit. While assumed entries may lie ahead, or slots far ahead have pushed out what would have to be
+    known, nothing is let in between.
+    """
+    later = next((index for index, entry in enumerate(ring) if entry <= at_us), len(ring))
+    assumed_us = terms.armed_us + (1 + -(-terms.ahead // terms.keep)) * terms.window_us
+    forgotten = len(ring) >= REMEMBERED * terms.keep and len(ring) < later + terms.keep
+    if later == 0 or assumed_us > at_us or forgotten:
+        return False
+    if _entry(ring, terms, later + terms.tokens - terms.weight) + terms.window_us > at_us:
+        return False
+    return all(
+        ring[index] - _after(ring, terms, index + terms.keep, later, at_us) >= terms.window_us
+        for index in range(max(0, later - terms.keep), later)
+    )
+
+
+def _after(ring: Ring, terms: Terms, index: int, later: int, at_us: int) -> int:
+    """The index-th newest grant as it would be with the request let in."""
+    return at_us if index < later + terms.weight else _entry(ring, terms, index - terms.weight)
+
+
 def spend(ring: Ring, weight: int, at_us: int, keep: int) -> Ring:
     """The ring after a grant; a slot that was reserved ahead may be newer than this one."""
     return tuple(sorted((*ring, *(at_us,) * weight), reverse=True)[: REMEMBERED * keep])

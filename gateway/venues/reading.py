@@ -13,7 +13,7 @@ from gateway.core.outcome import NOTHING_SAID, AuthRefused, Facts, Throttled, Un
 from gateway.core.wire import Reply
 
 MESSAGE_MOST = 200
-RETRY_AFTER_MOST_S = 9_999_999  # some four months; beyond that it is a mistake, not a ban
+RETRY_AFTER_MOST_S = 9_999_999  # some four months; more is a mistake, and a long one is safer than none
 RETRY_AFTER_LONGEST = 64
 UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a1-\u00ac\u00ae-\u024f]+")
 PLAIN_DECIMAL = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?")
@@ -72,7 +72,7 @@ def difference(whole: str | None, part: str | None) -> str | None:
 
 
 def retry_after_ms(reply: Reply) -> int | None:
-    """Retry-After in either form; None where it is absent or absurd, 0 where it lies in the past."""
+    """Retry-After in either form; None where it cannot be read, 0 where it lies in the past, cut where it is absurd."""
     stated = reply.headers.get("retry-after", "").strip()[:RETRY_AFTER_LONGEST]
     if stated.isascii() and stated.isdigit():
         wait_ms = int(stated) * 1000
@@ -80,7 +80,7 @@ def retry_after_ms(reply: Reply) -> int | None:
         wait_ms = max(0, until_ms - reply.at_ms)
     else:
         return None
-    return wait_ms if wait_ms <= RETRY_AFTER_MOST_S * 1000 else None
+    return min(wait_ms, RETRY_AFTER_MOST_S * 1000)
 
 
 def _http_date_ms(stated: str) -> int | None:

@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 import orjson
 
 from gateway.core.access import is_name
-from gateway.core.answer import Answer, Asked, Planned
+from gateway.core.answer import Answer, Asked, Planned, Standing
 from gateway.core.idempotency import Record
 from gateway.core.model import By, Wait
 from gateway.core.outcome import MEANINGS, Outcome
@@ -204,6 +204,15 @@ def _waiting_helps(retry_after_ms: int | None, now_ms: int) -> dict[str, object]
     return {"retry_after_ms": retry_after_ms, "earliest_at": rfc3339(now_ms + retry_after_ms)}
 
 
+def rate_limit(standing: Standing) -> dict[str, str]:
+    """draft-ietf-httpapi-ratelimit-headers: the policy, and what is left of it; whole seconds, rounded up."""
+    name, window_s = f'"{standing.limit}"', -(-standing.per_ms // 1000)
+    return {
+        "RateLimit-Policy": f"{name};q={standing.tokens};w={window_s}",
+        "RateLimit": f"{name};r={standing.free};t={-(-standing.reset_ms // 1000)}",
+    }
+
+
 def respond(asked: Asked, answer: Answer, now_ms: int) -> Spoken:
     """The whole HTTP answer to a cancel."""
     status = MEANINGS[answer.outcome].status
@@ -212,6 +221,8 @@ def respond(asked: Asked, answer: Answer, now_ms: int) -> Spoken:
         headers["Location"] = f"/cancels/{answer.record}"
     if answer.retry_after_ms is not None:
         headers["Retry-After"] = str(max(1, -(-answer.retry_after_ms // 1000)))
+    if answer.standing is not None:
+        headers |= rate_limit(answer.standing)
     if answer.body is not None and asked.key is not None:
         headers["Idempotency-Replayed"] = "true"
     body = answer.body if answer.body is not None else answer_body(asked, answer, now_ms)

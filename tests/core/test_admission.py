@@ -471,3 +471,24 @@ def test_flush_without_knowledge_of_reserved_slots_would_break_the_limit() -> No
         world.walk(step)
 
     assert most_in_any_window(world.sends()[HOLDER, "fast"], WINDOW_US["fast"]) > KEEP["fast"]
+
+
+def test_urgent_request_goes_before_slots_that_normal_ones_reserved() -> None:
+    """The reserve would be of no use if a slot that lies ahead took it."""
+    normal = replace(ONE, tokens=2)
+    ledger = RESTED
+    for _ in range(3):
+        ledger = granted(ledger, normal).ledger
+
+    urgent = granted(ledger, ONE, at_us=T + SECOND_US // 2)
+    another = granted(urgent.ledger, ONE, at_us=T + SECOND_US // 2)
+
+    assert ring(ledger)[0] == T + SECOND_US
+    assert (urgent.wait_us, another.wait_us > 0) == (0, True)
+
+
+def test_nothing_is_let_in_where_far_slots_pushed_out_what_must_be_known() -> None:
+    far = tuple(T + at * SECOND_US for at in range(6, 0, -1))
+    full = Ledger(ALL_LONG_AGO, {(HOLDER, "cancel"): far})
+
+    assert granted(full, ONE).wait_us > 0

@@ -17,6 +17,7 @@ from gateway.backends.redis.embedded import EmbeddedRedis, bundled_server, find_
 from gateway.backends.redis.link import Link
 from gateway.backends.redis.scripts import Script
 from gateway.backends.redis.startup import EmbeddedError, wait_until_ready
+from gateway.ports import Unavailable
 
 PUT = Script("put", "return redis.call('SET', KEYS[1], ARGV[1])", "0" * 40)
 READ = Script("read", "return redis.call('GET', KEYS[1])", "0" * 40)
@@ -119,17 +120,21 @@ async def test_killed_server_is_started_again_with_its_data(tmp_path: Path) -> N
         assert events == ["redis.died", "redis.restarted"]
 
 
-async def test_link_finds_the_restarted_server_by_itself(tmp_path: Path) -> None:
+async def test_link_finds_the_restarted_server_by_itself_and_says_that_it_is_another(tmp_path: Path) -> None:
     restarted = asyncio.Event()
+    found: list[str] = []
     async with EmbeddedRedis(tmp_path, lambda event, _: restarted.set() if "restarted" in event else None) as server:
-        link = Link(server.url, timeout_ms=500)
+        link = Link(server.url, timeout_ms=500, on_new_server=found.append)
         await asyncio.gather(*(link.ping() for _ in range(4)))
         assert server.pid is not None
         os.kill(server.pid, signal.SIGKILL)
         await restarted.wait()
 
+        with pytest.raises(Unavailable, match="another server"):
+            await link.ping()
         await asyncio.gather(*(link.ping() for _ in range(4)))
 
+        assert len(found) == 1
         await link.aclose()
 
 

@@ -345,7 +345,7 @@ async def test_with_other_replicas_taking_slots_the_told_wait_grows() -> None:
 
 @on_virtual_time
 async def test_as_many_wait_as_may_and_no_more() -> None:
-    world = World(bounds=Bounds(waiting=5, per_caller=3))
+    world = World(bounds=Bounds(waiting=5, per_caller=3, lead_s=0.0))
     world.spend(TOKENS)
     tasks = waiting(world, *(seat(world, caller=name) for name in ("a", "a", "a", "b")))
     await let_run()

@@ -205,8 +205,8 @@ def test_a_difference_and_its_part_make_the_whole(whole: str, part: str) -> None
         ("120", 120_000),
         (" 5 ", 5_000),
         (str(RETRY_AFTER_MOST_S), RETRY_AFTER_MOST_S * 1000),
-        (str(RETRY_AFTER_MOST_S + 1), None),
-        ("9" * 5_000, None),
+        (str(RETRY_AFTER_MOST_S + 1), RETRY_AFTER_MOST_S * 1000),
+        ("9" * 5_000, RETRY_AFTER_MOST_S * 1000),
         ("-5", None),
         ("1.5", None),
         ("²", None),
@@ -217,7 +217,7 @@ def test_a_difference_and_its_part_make_the_whole(whole: str, part: str) -> None
         ("Tue, 14 Nov 2023 22:14:20", 60_000),
         ("Tue, 14 Nov 2023 23:14:20 +0100", 60_000),
         ("Tue, 14 Nov 2003 22:14:20 GMT", 0),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", None),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", RETRY_AFTER_MOST_S * 1000),
         ("Tue, 99 Nov 2023 22:14:20 GMT", None),
         ("Tue, 14 Nov 2023 22:14:20 +99999999999999999", None),
         ("1 Jan 2020 99999999999999999999999:1:1", None),
@@ -241,7 +241,7 @@ def test_any_http_date_gives_a_wait_or_none(moment: datetime) -> None:
     wait_ms = retry_after_ms(raw(429, headers={"retry-after": format_datetime(moment, usegmt=True)}))
 
     ahead_ms = int(moment.timestamp()) * 1000 - AT_MS
-    assert wait_ms == (max(0, ahead_ms) if ahead_ms <= RETRY_AFTER_MOST_S * 1000 else None)
+    assert wait_ms == min(max(0, ahead_ms), RETRY_AFTER_MOST_S * 1000)
 
 
 @given(st.text(max_size=100))

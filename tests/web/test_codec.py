@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.answer import Answer, Asked, Planned
+from gateway.core.answer import Answer, Asked, Planned, Standing
 from gateway.core.idempotency import Record, RecordId, State
 from gateway.core.model import Account, By, Cancel, Lane, OrderRef, VenueId, Wait
 from gateway.core.outcome import MEANINGS, Facts, Outcome
@@ -23,6 +23,7 @@ from gateway.web.codec import (
     answer_body,
     plan_body,
     query,
+    rate_limit,
     record_body,
     refusal,
     respond,
@@ -468,3 +469,14 @@ def test_a_settled_record_has_its_answer(outcome: Outcome, final: bool) -> None:
     assert (members["outcome"], members["final"], members["attempts"]) == (outcome, final, 1)
     assert (members["sent_at"], members["settled_at"]) == (rfc3339(NOW_MS + 1), rfc3339(NOW_MS + 2))
     assert members["answer"] == orjson.loads(body)
+
+
+@pytest.mark.parametrize(
+    ("standing", "policy", "left"),
+    [
+        (Standing("cancel", 10, 1000, 7, 0), '"cancel";q=10;w=1', '"cancel";r=7;t=0'),
+        (Standing("batch", 1, 1500, 0, 1001), '"batch";q=1;w=2', '"batch";r=0;t=2'),
+    ],
+)
+def test_the_limit_is_told_in_the_drafts_own_words(standing: Standing, policy: str, left: str) -> None:
+    assert rate_limit(standing) == {"RateLimit-Policy": policy, "RateLimit": left}

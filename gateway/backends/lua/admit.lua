@@ -129,8 +129,23 @@ local function write(asked)
   end
 end
 
+local function rests_now(demand, ahead)
+  if demand.large then
+    return level_earliest(demand, ahead) <= demand.holder.now
+  end
+  return ring_earliest(demand, ahead) <= demand.holder.now or ring_fits(demand, ahead)
+end
+
+-- Nothing at all where every demand has a token now, also in front of slots that are reserved; else until all have
+-- one behind them.
 local function wait_of(demands, ahead)
-  local longest = 0
+  local longest, all_now = 0, true
+  for _, demand in ipairs(demands) do
+    all_now = all_now and rests_now(demand, ahead)
+  end
+  if all_now then
+    return 0
+  end
   for _, demand in ipairs(demands) do
     local earliest = demand.large and level_earliest(demand, ahead) or ring_earliest(demand, ahead)
     longest = max(longest, earliest - demand.holder.now)

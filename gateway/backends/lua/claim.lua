@@ -1,17 +1,20 @@
 -- Claims a cancel, and takes its slot where one is free, in one round trip.
 -- KEYS: record, order pointer, idempotency pointer (the order pointer again without a key), then as in admit.lua.
 -- ARGV: patience_us, fingerprint ('' without a key), trust ('0' after a record that nobody could read), at_ms,
--- lease_ms, ttl_ms, number of field arguments, the fields, then as in admit.lua.
+-- lease_ms, ttl_ms, what other slots said, number of field arguments, the fields, then as in admit.lua.
 -- Answers {'fresh', fence, wait_us, times, lost}, with a slot followed by {probe, free, reset_us};
 -- {'late', wait_us, times, lost}, {'gated', place, banned, wait_us}, {'known', record} or {'mismatch'}.
 --
--- The idempotency pointer has a hash tag of its own, since its key says nothing of the account. On a cluster it
--- must be looked up in a step before this script and written in one after it; nothing else here would change.
+-- The idempotency pointer has a hash tag of its own, since its key says nothing of the account; so have some gates and
+-- limits. On a cluster they are asked in steps of their own (key_pointer.py, abroad.py). The third key is then the record
+-- that the idempotency pointer led to, which lies here; the pointer's key is one of the fields; and what was said there
+-- is 'none', 'gated place banned wait_us' or 'late wait_us' instead of ''.
 
 local RECORD, ORDER, KEY = KEYS[1], KEYS[2], KEYS[3]
 local patience, fingerprint, trusted = tonumber(ARGV[1]), ARGV[2], ARGV[3] == '1'
 local at_ms, lease_ms, ttl_ms = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
-local fields_end = 7 + tonumber(ARGV[7])
+local elsewhere = ARGV[7]
+local fields_end = 8 + tonumber(ARGV[8])
 local asked = asked_for(4, fields_end + 1)
 local server_ms = math.floor(asked.server / 1000)
 
@@ -41,12 +44,29 @@ if trusted and fingerprint ~= '' then
   end
 end
 
+-- Where it was refused its key was to be freed in another step, which somebody did not live to take.
+if trusted and elsewhere ~= '' and KEY ~= ORDER then
+  local entry, flat = read_record(KEY)
+  if entry and entry.state ~= 'refused' and (not nothing_sent(entry) or answered_for(KEY, entry)) then
+    return { 'known', flat }
+  end
+end
+
 if trusted then
   local key = pointer(ORDER) or ''
   local entry, flat = read_record(key)
   if entry and (nothing_sent(entry) or entry.state == 'sent') and answered_for(key, entry) then
     return { 'known', flat }
   end
+end
+
+local far = string.match(elsewhere, '^late (%d+)$')
+if far then
+  return { 'late', tonumber(far), {}, {} }
+end
+local place, banned, left = string.match(elsewhere, '^gated (%d) ([01]) (%d+)$')
+if place then
+  return { 'gated', tonumber(place), tonumber(banned), tonumber(left) }
 end
 
 local gates = read_gates(asked.gates)
@@ -81,7 +101,7 @@ end
 
 redis.call('DEL', RECORD)
 redis.call('HSET', RECORD, 'state', slot and 'sent' or 'received', 'fence', fence, 'created_ms', at_ms,
-  'lease_until_ms', text(server_ms + lease_ms), 'order_key', ORDER, unpack(ARGV, 8, fields_end))
+  'lease_until_ms', text(server_ms + lease_ms), 'order_key', ORDER, unpack(ARGV, 9, fields_end))
 if slot then
   redis.call('HSET', RECORD, 'sent_ms', at_ms)
 end

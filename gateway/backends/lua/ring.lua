@@ -26,6 +26,33 @@ local function ring_earliest(demand, ahead)
   return ring_entry(demand, demand.tokens - demand.weight, ahead) + demand.window
 end
 
+-- Whether the request may go now, before slots that are reserved for later; see core/ring.py.
+local function ring_fits(demand, ahead)
+  local spent, now, window, keep = demand.spent, demand.holder.now, demand.window, demand.keep
+  local known, later = #spent / DIGITS, 0
+  local limit = format('%016.0f', now)
+  while later < known and sub(spent, later * DIGITS + 1, (later + 1) * DIGITS) > limit do
+    later = later + 1
+  end
+  local forgotten = known >= REMEMBERED * keep and known < later + keep
+  if later == 0 or forgotten or demand.holder.armed + (1 + ceil(ahead / keep)) * window > now then
+    return false
+  end
+  if ring_entry(demand, later + demand.tokens - demand.weight, ahead) + window > now then
+    return false
+  end
+  for index = max(0, later - keep), later - 1 do
+    local before = now
+    if index + keep >= later + demand.weight then
+      before = ring_entry(demand, index + keep - demand.weight, ahead)
+    end
+    if ring_entry(demand, index, ahead) - before < window then
+      return false
+    end
+  end
+  return true
+end
+
 -- A slot that was reserved ahead may be newer than this one.
 local function ring_spend(demand, at)
   local spent, place, written = demand.spent, 0, format('%016.0f', at)

@@ -1,5 +1,6 @@
 -- Writes what came of a cancel. The order is free again; `refused` means that nothing was sent, so the key is, too.
--- KEYS: record. ARGV: fence, state, outcome, body, at_ms, attempts. Answers 1, or 0 where the step is illegal.
+-- KEYS: record. ARGV: fence, state, outcome, body, at_ms, attempts. Answers 1, or 0 where the step is illegal,
+-- or the key of a pointer in another slot of a cluster that the caller has to free.
 
 local entry = read_record(KEYS[1])
 local state = ARGV[2]
@@ -11,5 +12,6 @@ redis.call('HSET', KEYS[1], 'state', state, 'outcome', ARGV[3], 'body', ARGV[4],
 release(entry.order_key, KEYS[1])
 if state == 'refused' then
   release(entry.idempotency_key, KEYS[1])
+  return entry.far_key or 1
 end
 return 1

@@ -1,32 +1,28 @@
 """The link to Redis: one deadline around each call, no retries, every failure an `Unavailable`.
 
 No key and no decision lives here. A call that fails may have been done all the same; whoever calls must be able to
-live with that, because nobody can know.
+live with that, because nobody can know. Who answers is `servers.py`'s matter, how it is spoken with `wire.py`'s:
+calls of one turn of the event loop share one write, and nothing waits for that.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Protocol, TypeAlias
 
-from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.connection import parse_url
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as LinkDown
-from redis.exceptions import NoScriptError, RedisError, ResponseError
-from redis.exceptions import TimeoutError as LinkSlow
+from hiredis import ReplyError
 
+from gateway.backends.redis.node import Found
+from gateway.backends.redis.servers import servers_at
+from gateway.backends.redis.wire import Argument, Reply, code_of, pack, refused
+from gateway.core.redis_address import Flaw, Kind, parse_redis_address
 from gateway.ports import Unavailable
 
-CONNECTIONS = 16
-SCHEMES = ("redis://", "rediss://", "unix://")
-EMBEDDED = "embedded"
-REASON_MOST = 120
+__all__ = ["EMBEDDED", "Argument", "Link", "Observer", "Reply", "Runnable"]
 
-Argument: TypeAlias = str | bytes | int
-Reply: TypeAlias = "int | bytes | list[Reply] | None"
+EMBEDDED = "embedded"
+
 Observer: TypeAlias = Callable[[str, float, str | None], None]
 """Told the operation, its seconds, and what went wrong if anything did."""
 
@@ -50,96 +46,72 @@ class Runnable(Protocol):
         ...
 
 
-def check_url(url: str) -> str:
-    """The URL as it is; raises ValueError with a text for the settings' faults."""
-    if url == EMBEDDED:
-        return url
-    if not url.startswith(SCHEMES):
-        raise ValueError('must be "embedded", or start with redis://, rediss:// or unix://')
-    options = parse_url(url)
-    if url.startswith("unix://") and not options.get("path"):
-        raise ValueError("unix:// needs the path of a socket: unix:///run/redis.sock")
-    return url
-
-
 def unobserved(operation: str, seconds: float, error: str | None) -> None:
     """Observe nothing."""
 
 
+def unmoved(reason: str) -> None:
+    """Tell nobody."""
+
+
 class Link:
-    """A bounded number of connections to one server, made when needed, dropped when a call did not end well."""
+    """Scripts on whoever answers at a Redis URL, connected when needed.
+
+    `on_new_server` is told once for each connection on which another server was found than before: restarted,
+    promoted, or put in its place. Calls that waited for such a connection fail, so that what they would have been
+    granted from older data is nobody's.
+    """
 
     def __init__(
-        self, url: str, timeout_ms: int, observe: Observer = unobserved, connections: int = CONNECTIONS
+        self, url: str, timeout_ms: int, observe: Observer = unobserved, on_new_server: Found = unmoved
     ) -> None:
-        if check_url(url) == EMBEDDED:
+        """Raises ValueError where the URL, or a certificate that it names, can't be used."""
+        if url == EMBEDDED:
             raise ValueError("an embedded server must be started first; its url goes here")
+        address = parse_redis_address(url)
+        if isinstance(address, Flaw):
+            raise ValueError(f"the Redis address {address.problem}; {address.remedy}")  # noqa: TRY004  not its type
         self.calls: Counter[str] = Counter()
+        self.is_cluster = address.kind is Kind.CLUSTER
         self._timeout_s = timeout_ms / 1000
         self._observe = observe
-        self._gate = asyncio.Semaphore(connections)
-        # Retries would repeat writes that were only slow, and answer for the second one. The deadline below is the
-        # only clock, so the sockets need none; options in the URL can't bring any of it back.
-        options: dict[str, Any] = {
-            **parse_url(url),
-            "retry": Retry(NoBackoff(), 0),
-            "retry_on_timeout": False,
-            "socket_timeout": None,
-            "socket_connect_timeout": self._timeout_s,
-            "protocol": 2,
-            "driver_info": None,
-            "decode_responses": False,
-        }
-        self._pool = ConnectionPool(max_connections=connections + 1, **options)
-        self._redis = Redis(connection_pool=self._pool)
+        self._loop = asyncio.get_running_loop()
+        self._servers = servers_at(address, self._timeout_s, on_new_server)
 
     async def run(self, script: Runnable, keys: Sequence[str], arguments: Sequence[Argument]) -> Reply:
         """Run a script by its digest, or by its text where the server does not know it: a promoted one never does."""
+        started, fault = perf_counter(), "cancelled"
+        deadline = self._loop.time() + self._timeout_s
         tail = (len(keys), *keys, *arguments)
-        return await self._in_time(script.name, lambda: self._evaluate(script, tail))
+        try:
+            self.calls[script.name] += 1
+            answer = await self._servers.ask(pack("EVALSHA", script.sha1, *tail), keys, deadline)
+            if isinstance(answer, ReplyError) and code_of(answer) == "NOSCRIPT":
+                self.calls[script.name] += 1
+                answer = await self._servers.ask(pack("EVAL", script.text, *tail), keys, deadline)
+            if isinstance(answer, ReplyError):
+                raise refused(answer)
+            fault = ""
+        except Unavailable as unavailable:
+            fault = unavailable.reason
+            raise
+        finally:
+            self._observe(script.name, perf_counter() - started, fault or None)
+        return answer
 
     async def ping(self) -> None:
-        """Raise Unavailable unless the server answers in time."""
-        await self._in_time("ping", lambda: self._send("ping", "PING"))
+        """Raise Unavailable unless whoever is needed answers in time."""
+        started, fault = perf_counter(), "cancelled"
+        try:
+            self.calls["ping"] += 1
+            await self._servers.ping(self._loop.time() + self._timeout_s)
+            fault = ""
+        except Unavailable as unavailable:
+            fault = unavailable.reason
+            raise
+        finally:
+            self._observe("ping", perf_counter() - started, fault or None)
 
     async def aclose(self) -> None:
         """Drop all connections."""
-        await self._redis.aclose()
-        await self._pool.aclose()
-
-    async def _evaluate(self, script: Runnable, tail: tuple[Argument, ...]) -> Reply:
-        try:
-            reply = await self._send(script.name, "EVALSHA", script.sha1, *tail)
-        except NoScriptError:
-            reply = await self._send(script.name, "EVAL", script.text, *tail)
-        return reply
-
-    async def _send(self, operation: str, *command: Argument) -> Reply:
-        self.calls[operation] += 1
-        execute = cast("Callable[..., Awaitable[Reply]]", self._redis.execute_command)
-        return await execute(*command)
-
-    async def _in_time(self, operation: str, call: Callable[[], Awaitable[Reply]]) -> Reply:
-        started, fault = perf_counter(), cast("str | None", "cancelled")
-        try:
-            async with asyncio.timeout(self._timeout_s), self._gate:
-                reply = await call()
-            fault = None
-        except (RedisError, OSError) as error:
-            fault = _reason(error)
-            raise Unavailable("redis", fault) from error
-        finally:
-            self._observe(operation, perf_counter() - started, fault)
-        return reply
-
-
-def _reason(error: Exception) -> str:
-    match error:
-        case TimeoutError() | LinkSlow():
-            return "no answer in time"
-        case LinkDown():
-            return f"not connected ({type(error).__name__})"
-        case ResponseError():
-            return f"refused ({type(error).__name__}: {str(error)[:REASON_MOST]})"
-        case _:
-            return type(error).__name__
+        await self._servers.aclose()

@@ -53,14 +53,20 @@ OUTLOOK = _script("outlook", ADMIT)
 ARM = _script("arm", ADMIT)
 LEARN = _script("learn", ADMIT)
 CLAIM = _script("claim", ADMIT, RECORD)
-MARK_SENT = _script("mark_sent", TIME, RECORD)
+MARK_SENT = _script("mark_sent", TIME, GATE, RECORD)
 SETTLE = _script("settle", RECORD)
 GET = _script("get", RECORD)
 CLOSE = _script("close", TIME, GATE)
 REOPEN = _script("reopen", TIME, GATE)
 STANDING = _script("standing", TIME, GATE)
+CROSS = _script("cross", TIME, GATE)
+RETREAT = _script("retreat", TIME, GATE)
+KEY_TAKE, KEY_KEEP, KEY_FREE = (_script(name) for name in ("key_take", "key_keep", "key_free"))
 
-ALL = (RESERVE, GIVE_BACK, OUTLOOK, ARM, LEARN, CLAIM, MARK_SENT, SETTLE, GET, CLOSE, REOPEN, STANDING)
+ALL = (
+    *(RESERVE, GIVE_BACK, OUTLOOK, ARM, LEARN, CLAIM, MARK_SENT, SETTLE, GET, CLOSE, REOPEN, STANDING),
+    *(CROSS, RETREAT, KEY_TAKE, KEY_KEEP, KEY_FREE),
+)
 
 
 @lru_cache(maxsize=1024)

@@ -1,0 +1,90 @@
+"""From an address to whoever answers there: one server, the master that sentinels name, or the masters of a cluster."""
+
+import ssl
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol, assert_never
+
+from hiredis import ReplyError
+
+from gateway.backends.redis.cluster import Cluster
+from gateway.backends.redis.node import CONNECT_LEAST_S, Found, Greeting, Node, staying
+from gateway.backends.redis.sentinel import Sentinels
+from gateway.backends.redis.wire import Answer, pack, refused
+from gateway.core.redis_address import Address, Kind, TlsFiles
+
+PING = pack("PING")
+
+
+class Servers(Protocol):
+    """Whoever answers; every failure is Unavailable, every refusal an answer."""
+
+    async def ask(self, command: bytes, keys: Sequence[str], deadline: float) -> Answer:
+        """One command, to whom its first key belongs."""
+        ...
+
+    async def ping(self, deadline: float) -> None:
+        """Raise Unavailable unless everyone who is needed answers."""
+        ...
+
+    async def aclose(self) -> None:
+        """Drop all connections."""
+        ...
+
+
+class Single:
+    """One server at a time, fixed or named by sentinels."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    async def ask(self, command: bytes, keys: Sequence[str], deadline: float) -> Answer:  # noqa: ARG002  all here
+        """One command."""
+        answer = await self._node.ask(command, deadline)
+        if isinstance(answer, ReplyError) and "READONLY" in str(answer):
+            # A master that was demoted: whoever is it now may answer at the same address, or elsewhere.
+            self._node.doubt()
+        return answer
+
+    async def ping(self, deadline: float) -> None:
+        """Raise Unavailable unless it answers."""
+        answer = await self.ask(PING, (), deadline)
+        if isinstance(answer, ReplyError):
+            raise refused(answer)
+
+    async def aclose(self) -> None:
+        """Drop the connection."""
+        await self._node.aclose()
+
+
+def servers_at(address: Address, timeout_s: float, found: Found) -> Servers:
+    """Who answers there; nothing is connected yet. Raises ValueError where the TLS files are no such."""
+    tls = None if address.tls is None else tls_context(address.tls)
+    greeting = Greeting(address.login, address.database, tls, max(timeout_s, CONNECT_LEAST_S))
+    match address.kind:
+        case Kind.SINGLE:
+            return Single(Node(staying(address.spots[0]), greeting, found))
+        case Kind.SENTINEL:
+            asking = replace(greeting, login=address.sentinel_login, database=0)
+            sentinels = Sentinels(address.spots, address.master, asking)
+            return Single(Node(sentinels, replace(greeting, master_only=True), found))
+        case Kind.CLUSTER:
+            return Cluster(address.spots, greeting, found)
+        case _:
+            assert_never(address.kind)
+
+
+def tls_context(files: TlsFiles) -> ssl.SSLContext:
+    """Whom a connection trusts and what it shows; raises ValueError."""
+    try:
+        context = ssl.create_default_context(cafile=files.ca or None)
+        if files.cert:
+            # An empty passphrase makes an encrypted key fail here, where OpenSSL would otherwise ask the terminal.
+            context.load_cert_chain(files.cert, files.key or None, password="")
+    except (ssl.SSLError, OSError, ValueError) as error:
+        raise ValueError("the TLS files of redis.url can't be used") from error
+    if not files.verify:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    elif not files.check_hostname:
+        context.check_hostname = False
+    return context

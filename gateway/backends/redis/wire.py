@@ -1,0 +1,187 @@
+"""One connection: commands go out in order, replies come back in order, and a caller may leave at any time.
+
+All commands of one turn of the event loop leave in one write. A caller that left, or whose time ran out, gets its
+reply dropped, so that nobody ever gets somebody else's; nothing here repeats a command. RESP2, read by hiredis.
+"""
+
+import asyncio
+import ssl
+from collections import deque
+from dataclasses import dataclass
+from typing import TypeAlias, assert_never, cast
+
+from hiredis import HiredisError, Reader, ReplyError, pack_command
+
+from gateway.core.redis_address import Place, SocketFile, Spot
+from gateway.ports import Unavailable
+
+Argument: TypeAlias = str | bytes | int
+Reply: TypeAlias = "int | bytes | list[Reply] | None"
+Answer: TypeAlias = "int | bytes | list[Reply] | ReplyError | None"
+Waiter: TypeAlias = "asyncio.Future[Answer]"
+
+LATE = "no answer in time"
+REASON_MOST = 120
+KINDS = ("OOM", "NOPERM", "READONLY")
+NOTHING = object()
+
+
+def pack(*command: Argument) -> bytes:
+    """A command as the server reads it."""
+    # hiredis' stub asks for a tuple of exactly one.
+    return cast("bytes", pack_command(cast("tuple[str]", command)))
+
+
+def code_of(error: ReplyError) -> str:
+    """The first word of a refusal: MOVED, NOSCRIPT, OOM."""
+    return str(error).partition(" ")[0]
+
+
+def refused(error: ReplyError) -> Unavailable:
+    """A refusal as the lost dependency that it is; OOM, NOPERM and READONLY always stand first in the reason."""
+    text = " ".join(str(error).split())
+    kind = next((kind for kind in KINDS if kind in text), "")
+    if "can't run this command" in text or "can't access at least one" in text:
+        kind = "NOPERM"  # what servers before 7 say of an ACL inside a script
+    shown = text if text.startswith(kind) else f"{kind} {text}"
+    return Unavailable("redis", f"refused ({shown[:REASON_MOST]})")
+
+
+def lost(error: BaseException | None) -> str:
+    """Why there is no connection, in few words."""
+    match error:
+        case None:
+            return "not connected (closed by the server)"
+        case TimeoutError():
+            return LATE
+        case ssl.SSLError():
+            return f"not connected (TLS: {error.reason or 'failed'})"[:REASON_MOST]
+        case _:
+            return f"not connected ({type(error).__name__})"
+
+
+@dataclass(slots=True)
+class Sent:
+    """A command on its way: its bytes, the replies to drop before its own, who waits, and until when."""
+
+    command: bytes
+    before: int
+    waiter: Waiter
+    timer: asyncio.TimerHandle
+
+
+class Wire(asyncio.Protocol):
+    """A connection from its first byte to its last."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._reader = Reader(notEnoughData=NOTHING)
+        self._transport: asyncio.Transport | None = None
+        self._out: list[Sent] = []
+        self._waiting: deque[Sent] = deque()
+        self._retired = False
+        self._why = lost(None)
+
+    @property
+    def open(self) -> bool:
+        """Whether there still is a connection."""
+        return self._transport is not None
+
+    @property
+    def usable(self) -> bool:
+        """Whether the next command may go here."""
+        return self._transport is not None and not self._retired
+
+    def ask(self, command: bytes, deadline: float, before: int = 0) -> Waiter:
+        """Send with the others of this turn; the future ends with the reply, a refusal, or Unavailable.
+
+        Where `command` is several packed ones, the last one's reply counts; `before` is how many stand in front.
+        """
+        waiter: Waiter = self._loop.create_future()
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(Sent(command, before, waiter, self._loop.call_at(deadline, self._late, waiter)))
+        return waiter
+
+    def retire(self) -> None:
+        """Take no new command; end as soon as nobody waits for a reply any more."""
+        self._retired = True
+        self._end_if_idle()
+
+    def abort(self, why: str = "not connected (ended)") -> None:
+        """End at once; whoever waits is told why."""
+        self._retired, self._why = True, why
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102  asyncio.Protocol
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:  # noqa: D102  asyncio.Protocol
+        try:
+            self._reader.feed(data)
+            while (reply := cast("Answer", self._reader.gets())) is not NOTHING:
+                self._hand_over(reply)
+        except (HiredisError, IndexError) as error:  # IndexError: an answer that nobody asked for
+            self.abort(lost(error))
+        if self._retired:
+            self._end_if_idle()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102  asyncio.Protocol
+        if exc is not None:
+            self._why = lost(exc)
+        self._retired, self._transport = True, None
+        left, self._out = (*self._waiting, *self._out), []
+        self._waiting.clear()
+        for sent in left:
+            _fail(sent, self._why)
+
+    def _hand_over(self, reply: Answer) -> None:
+        sent = self._waiting[0]
+        if sent.before:
+            sent.before -= 1
+            return
+        self._waiting.popleft()
+        sent.timer.cancel()
+        if not sent.waiter.done():
+            sent.waiter.set_result(reply)
+
+    def _flush(self) -> None:
+        # Who left in the same turn never asked.
+        out, self._out = [sent for sent in self._out if not sent.waiter.done()], []
+        if self._transport is None:
+            for sent in out:
+                _fail(sent, self._why)
+        elif out:
+            self._waiting.extend(out)
+            self._transport.write(b"".join([sent.command for sent in out]))
+
+    def _late(self, waiter: Waiter) -> None:
+        if waiter.done():
+            return
+        waiter.set_exception(Unavailable("redis", LATE))
+        # A server that is late for one may be hung or out of reach: the next caller starts on a fresh connection.
+        self.retire()
+
+    def _end_if_idle(self) -> None:
+        if self._transport is not None and all(sent.waiter.done() for sent in (*self._waiting, *self._out)):
+            self._transport.abort()
+
+
+def _fail(sent: Sent, why: str) -> None:
+    sent.timer.cancel()
+    if not sent.waiter.done():
+        sent.waiter.set_exception(Unavailable("redis", why))
+
+
+async def open_wire(spot: Spot, tls: ssl.SSLContext | None) -> Wire:
+    """Connect; raises OSError."""
+    loop, wire = asyncio.get_running_loop(), Wire()
+    match spot:
+        case SocketFile(path):
+            await loop.create_unix_connection(lambda: wire, path)
+        case Place(host, port):
+            await loop.create_connection(lambda: wire, host, port, ssl=tls)
+        case _:
+            assert_never(spot)
+    return wire
