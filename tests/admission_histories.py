@@ -144,6 +144,8 @@ passes = st.builds(Pass, st.integers(0, 700_000))
 long_passes = st.builds(Pass, st.sampled_from((1_000_000, 2_000_000, 55_000_000, 61_000_000, 601_000_000)))
 steps_back = st.builds(Jump, st.integers(-5_000_000, -1))
 leaps = st.builds(Jump, st.integers(260_000, 900_000_000))
+# Whatever these add up to is no leap that is too small to be noticed, which gains just that much.
+coarse_jumps = st.integers(-20, 3000).map(lambda steps: Jump(steps * 300_000))
 jumps = st.builds(Jump, st.integers(-5_000_000, 500_000))
 give_backs = st.builds(GiveBack, st.integers(1, 8))
 flushes = st.just(Flush())
