@@ -10,13 +10,16 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from gateway.core.admission import Missed, Slot
-from gateway.core.model import Account
+from gateway.core.admission import Demand, Missed, Slot
+from gateway.core.learning import stated
+from gateway.core.model import Account, Scope
 from gateway.core.outcome import Throttled
 from gateway.core.own_ring import OwnRing, lateness_allowed_s
-from gateway.core.wire import HELD_BACK, NotSent, SendResult, WireRequest
+from gateway.core.wire import HELD_BACK, NotSent, Reply, SendResult, WireRequest
 from gateway.desk import Desk
 from gateway.ports import Clock, Continuity, Gates, Limiter, Meter, Sender, Unavailable
+
+TEACH_AGAIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class Courier:
     sender: Sender
     meter: Meter
     ring: OwnRing = field(default_factory=OwnRing)
+    _taught: dict[Demand, tuple[int, float]] = field(default_factory=dict)
 
     async def carry(self, parcel: Parcel) -> Carried | Missed:
         """Sign, and send as soon as bytes may leave; a slot that went stale meanwhile is given back."""
@@ -90,8 +94,11 @@ class Courier:
             self.meter.batch(parcel.account.venue, parcel.orders)
         return Carried(result, slot, began, signed, self.clock.monotonic())
 
-    async def heed(self, account: Account, slot: Slot, refusal: Throttled | None) -> Throttled | None:
+    async def heed(self, account: Account, carried: Carried, refusal: Throttled | None) -> Throttled | None:
         """Close the gate that the venue's refusal names, with the wait that then holds; or open it after a probe."""
+        slot = carried.slot
+        if isinstance(carried.result, Reply):
+            await self._learn(slot.demands[0], carried.result, refusal)
         try:
             if refusal is not None:
                 self.meter.gate_shut(account.venue, refusal)
@@ -103,6 +110,20 @@ class Courier:
         except Unavailable as lost:
             self.continuity.lose(lost.reason)
         return refusal
+
+    async def _learn(self, demand: Demand, reply: Reply, refusal: Throttled | None) -> None:
+        """A smaller limit that the venue states counts at once, and so does a refusal although we were inside."""
+        said = stated(reply.headers, demand)
+        now = self.clock.monotonic()
+        if said is not None and self._is_news(demand, said, now):
+            self._taught[demand] = (said, now)
+            await self.limiter.tighten(demand, said)
+        elif refusal is not None and refusal.scope is Scope.ACCOUNT and not refusal.banned:
+            await self.limiter.tighten(demand, None)
+
+    def _is_news(self, demand: Demand, said: int, now: float) -> bool:
+        known, told_at = self._taught.get(demand, (demand.keep, now))
+        return said < known or now - told_at > TEACH_AGAIN_S
 
     async def give_back(self, account: Account, slot: Slot) -> None:
         """A slot that nobody will use."""

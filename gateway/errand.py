@@ -69,7 +69,7 @@ class Errands:
         phase(venue, "send", carried.back - carried.left)
         phase(venue, "interpret", self.clock.monotonic() - carried.back)
         refusal = verdicts[0] if isinstance(verdicts[0], Throttled) else None
-        heeded = await self.courier.heed(course.account, carried.slot, refusal)
+        heeded = await self.courier.heed(course.account, carried, refusal)
         if heeded is None:
             return verdicts
         return tuple(heeded if isinstance(verdict, Throttled) else verdict for verdict in verdicts)

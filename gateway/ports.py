@@ -66,6 +66,13 @@ class Limiter(Protocol):
         """Return a slot that nobody used; False where later ones build on it already, so that it is wasted."""
         ...
 
+    async def tighten(self, demand: Demand, stated: int | None) -> int:
+        """Learn a limit that a venue stated, or, with None, that it refused where we were inside; what is in force now.
+
+        Never above the configuration, and relaxed after a quiet time.
+        """
+        ...
+
     async def outlook(self, demands: tuple[Demand, ...]) -> Sequence[Outlook]:
         """Look without taking."""
         ...

@@ -72,7 +72,7 @@ class Reader:
     async def _heeded(self, look: Look, carried: Carried) -> Sighting:
         sighting = _seen(look, carried.result)
         refusal = sighting if isinstance(sighting, Throttled) else None
-        return await self.courier.heed(look.account, carried.slot, refusal) or sighting
+        return await self.courier.heed(look.account, carried, refusal) or sighting
 
     async def once(self, look: Look, asked: ReadBack) -> Settled:
         """What one look makes of it."""

@@ -133,7 +133,7 @@ async def _shared(settings: Settings, log: Log, ends: AsyncExitStack) -> Shared:
     probe_us = (max(own.timeout_ms for own in settings.venues.values()) + PROBE_MARGIN_MS) * US_PER_MS
     ahead = SLOTS_AHEAD * settings.redis.replicas_max
     admittance = Admittance(clock, ahead, partial(_tell_data_lost, log), probe_us)
-    shared, records = _store(settings, link, admittance, log)
+    shared, records = _store(settings, link, admittance, metrics, log)
     limiter = FallbackLimiter(
         shared,
         LocalLimiter(clock, settings.redis.replicas_max, ahead),
@@ -145,12 +145,16 @@ async def _shared(settings: Settings, log: Log, ends: AsyncExitStack) -> Shared:
     return Shared(clock, log, metrics, link, limiter, records, RedisGates(link, floors_ms, probe_us))
 
 
-def _store(settings: Settings, link: Link, admittance: Admittance, log: Log) -> tuple[Limiter, Records]:
+def _store(
+    settings: Settings, link: Link, admittance: Admittance, metrics: Metrics, log: Log
+) -> tuple[Limiter, Records]:
     """Limiter and records as the server's topology needs them."""
 
     def learned(demand: Demand, tokens: int) -> None:
-        where = {"venue": demand.holder.venue, "limit": demand.limit}
-        log.event("limiter.learned", **where, tokens=tokens, configured=demand.keep)
+        if tokens != demand.keep:
+            where = {"venue": demand.holder.venue, "limit": demand.limit}
+            log.event("limiter.learned", **where, tokens=tokens, configured=demand.keep)
+        metrics.limit_in_force(demand.holder.venue, demand.limit, tokens / demand.keep)
 
     ttl_seconds = settings.records.ttl_seconds
     if not link.is_cluster:

@@ -47,6 +47,7 @@ class FakeLimiter:
         self.down = False
         self.too_far_us: int | None = None
         self.gate: Gated | None = None
+        self.lessons: list[tuple[str, int | None]] = []
 
     async def reserve(
         self, demands: tuple[Demand, ...], patience_us: int, most: int = 1
@@ -79,6 +80,11 @@ class FakeLimiter:
         if left is not None:
             self.ledger = left
         return left is not None
+
+    async def tighten(self, demand: Demand, stated: int | None) -> int:
+        await self._call("tighten")
+        self.lessons.append((demand.limit, stated))
+        return demand.keep if stated is None else stated
 
     async def outlook(self, demands: tuple[Demand, ...]) -> Sequence[Outlook]:
         await self._call("outlook")

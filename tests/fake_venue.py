@@ -46,6 +46,7 @@ class FakeVenue:
     verdicts: list[Verdict] = field(default_factory=list)
     sightings: list[Sighting] = field(default_factory=list)
     by_ref: dict[str, Verdict] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
 
     @property
     def options(self) -> Mapping[str, Option]:
@@ -58,7 +59,7 @@ class FakeVenue:
     def reply(self, verdict: Verdict) -> Reply:
         """A reply to a cancel that will be interpreted so."""
         self.verdicts.append(verdict)
-        return Reply(200, {}, str(len(self.verdicts) - 1).encode())
+        return Reply(200, self.headers, str(len(self.verdicts) - 1).encode())
 
     def shows(self, sighting: Sighting) -> Reply:
         """A reply to a read that will be interpreted so."""

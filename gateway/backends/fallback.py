@@ -126,6 +126,15 @@ class FallbackLimiter:
             self.lose(lost.reason)
             return False
 
+    async def tighten(self, demand: Demand, stated: int | None) -> int:
+        """What a venue taught is shared; while nothing is, the share is far below it anyway."""
+        if self._returning is None:
+            try:
+                return await self._shared.tighten(demand, stated)
+            except Unavailable as lost:
+                self.lose(lost.reason)
+        return demand.keep
+
     async def outlook(self, demands: tuple[Demand, ...]) -> Sequence[Outlook]:
         """Look without taking."""
         if self._returning is None:

@@ -18,6 +18,8 @@ from gateway.core.admission import Demand
 from gateway.core.model import Lane, Scope, VenueId
 from gateway.core.outcome import MEANINGS, Outcome, Throttled
 
+LESSON_S = 600.0
+
 
 class Metrics:
     """All counts of one process. A venue that is not served is counted as `other`, whatever it is called."""
@@ -37,6 +39,7 @@ class Metrics:
         self._auditor = auditor
         self._looks: list[Callable[[], None]] = []
         self._now = now
+        self._lessons: dict[tuple[VenueId, str], tuple[float, float]] = {}
         self._gates: dict[tuple[VenueId, Scope], float] = {}
         for venue in self._venues:
             self._watch(venue)
@@ -44,8 +47,15 @@ class Metrics:
     def _watch(self, venue: VenueId) -> None:
         series = self._venues[venue]
         series.window_peak_ratio.set_function(lambda: self._auditor.peak(venue, self._now()))
+        series.limit_learned.set_function(partial(self._learned, venue))
         for scope, gauge in series.gate_closed.items():
             gauge.set_function(partial(self._is_closed, venue, scope))
+
+    def _learned(self, venue: VenueId) -> float:
+        now = self._now()
+        return min(
+            (part for (of, _), (part, until) in self._lessons.items() if of == venue and until > now), default=1.0
+        )
 
     def _is_closed(self, venue: VenueId, scope: Scope) -> float:
         return float(self._gates.get((venue, scope), 0.0) > self._now())
@@ -102,6 +112,10 @@ class Metrics:
     def gated(self, venue: VenueId, scope: Scope, wait_s: float) -> None:
         """A gate is closed for so long, whoever closed it."""
         self._gates[venue, scope] = self._now() + wait_s
+
+    def limit_in_force(self, venue: VenueId, limit: str, ratio: float) -> None:
+        """A limit was learned; it counts until it is learned anew, and no longer than a lesson does."""
+        self._lessons[venue, limit] = (ratio, self._now() + LESSON_S)
 
     # -- what stands behind it -----------------------------------------------------------------------------------
 

@@ -62,6 +62,7 @@ class VenueSeries:
     batch_size: Histogram
     gate_closed: dict[Scope, Gauge]
     gate_closures: dict[str, Counter]
+    limit_learned: Gauge
     unknown_resolved: dict[Outcome, Counter]
     hidden_resends: Counter
     credential_refresh: dict[str, Counter]
@@ -98,6 +99,9 @@ class Register:
         )
         self.batch_size = spread("batch_size", "Orders in one request to a venue.", BATCH, "venue")
         self.gate_closed = level("gate_closed", "1 while a venue has shut us out, as far as known.", "venue", "scope")
+        self.limit_learned = level(
+            "limit_learned_ratio", "The lowest limit learned from the venue, divided by the configured one.", "venue"
+        )
         self.gate_closures = count("gate_closures", "Times that a venue shut us out.", "venue", "reason")
         self.unknown_resolved = count("unknown_resolved", "Unknown cancels that were resolved.", "venue", "outcome")
         self.hidden_resends = count("hidden_resends", "Repeats refused to the HTTP client.", "venue")
@@ -139,6 +143,7 @@ class Register:
             window_peak_ratio=self.window_peak_ratio.labels(venue),
             batch_size=self.batch_size.labels(venue),
             gate_closed={scope: self.gate_closed.labels(venue, scope) for scope in Scope},
+            limit_learned=self.limit_learned.labels(venue),
             gate_closures={reason: self.gate_closures.labels(venue, reason) for reason in CLOSURES},
             unknown_resolved={outcome: self.unknown_resolved.labels(venue, outcome) for outcome in RESOLVED},
             hidden_resends=self.hidden_resends.labels(venue),

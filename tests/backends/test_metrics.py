@@ -28,6 +28,7 @@ PROMISED = {
     "degraded": {"component"},
     "gate_closed": {"venue", "scope"},
     "gate_closures_total": {"venue", "reason"},
+    "limit_learned_ratio": {"venue"},
     "unknown_resolved_total": {"venue", "outcome"},
     "hidden_resends_total": {"venue"},
     "credential_refresh_total": {"venue", "result"},
@@ -117,6 +118,7 @@ def test_each_report_lands_where_it_belongs(metrics: Metrics) -> None:
     metrics.log_dropped(3)
     metrics.on_scrape(lambda: metrics.queue_depth(ORDERLY, Lane.KILL, 4))
     metrics.on_scrape(lambda: metrics.credential_age(ORDERLY, 5))
+    metrics.limit_in_force(ORDERLY, "cancel", 0.8)
     metrics.on_scrape(lambda: metrics.credential_age(ORDERLY, 6.0))
 
     filled = {name: value for name, value in series(metrics).items() if value and "bucket" not in name}
@@ -144,6 +146,8 @@ def test_each_report_lands_where_it_belongs(metrics: Metrics) -> None:
             "log_dropped_total": 3,
             'queue_depth{lane="kill",venue="orderly"}': 4,
             'credential_age_seconds{venue="orderly"}': 6,
+            'limit_learned_ratio{venue="orderly"}': 0.8,
+            'limit_learned_ratio{venue="hashkey"}': 1,
             'build_info{version="1.2.3"}': 1,
         }.items()
     }

@@ -90,6 +90,7 @@ async def test_a_refusal_of_the_venue_closes_the_gate_and_tells_how_long(refusal
     assert (first.outcome, first.retry_after_ms, first.facts) == (outcome, refusal.retry_after_ms, refusal.facts)
     assert (second.outcome, second.retry_after_ms) == (outcome, refusal.retry_after_ms)
     assert world.gates.closed == [(DESK_A, refusal)]
+    assert world.limiter.lessons == ([] if refusal.banned else [("cancel", None)])
     assert len(world.sender.cancels) == 1
 
 
@@ -105,3 +106,14 @@ async def test_those_who_wait_when_the_gate_closes_are_told_at_once() -> None:
 
     assert [answer.outcome for answer in answers] == [Outcome.VENUE_LIMITED] * 5
     assert world.sender.cancels == []
+
+
+@on_virtual_time
+async def test_a_smaller_limit_that_the_venue_states_is_learned_once() -> None:
+    world = World()
+    world.venue.headers = {"x-ratelimit-limit": "6"}
+
+    for number in range(3):
+        await world.pipeline.cancel(world.ask(str(number)))
+
+    assert world.limiter.lessons == [("cancel", 6)]

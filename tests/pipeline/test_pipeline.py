@@ -243,8 +243,8 @@ async def test_a_reply_that_cannot_tell_is_settled_by_the_order(
     answer = await world.pipeline.cancel(world.ask())
 
     assert (answer.outcome, answer.facts) == (outcome, SAID)
-    unsent = ["give_back"] if isinstance(shown, NotSent) else []
-    assert world.story == ["unlock", "claim", "send", "reserve", "read", *unsent, "settle"]
+    then = {NotSent: ["give_back"], Throttled: ["tighten"]}.get(type(shown), [])
+    assert world.story == ["unlock", "claim", "send", "reserve", "read", *then, "settle"]
     assert len(world.meter.sends) == 2
 
 
