@@ -10,6 +10,7 @@ from pathlib import Path
 
 import uvloop
 
+from bench.admission import processes
 from bench.admission.result import Result, shown
 from bench.admission.scenarios import ALL, Scenario
 
@@ -54,10 +55,12 @@ def main() -> None:
     if options.list:
         print("\n".join(f"{scenario.name:<24} {scenario.play.__doc__}" for scenario in ALL))
         return
+    processes.put_first(os.getpid())
     results = []
     for scenario in chosen(options.scenario):
         began = time.monotonic()
         result = uvloop.run(play(scenario))
+        result.notes["load of the machine"] = f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
         results.append(result)
         print(f"{shown(result)}\n          took {time.monotonic() - began:.0f} s", flush=True)
         keep(results, options.output)

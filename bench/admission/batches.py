@@ -43,6 +43,7 @@ async def _drained(name: str, setting: Setting, ask: Ask, *, most: int, weight: 
         ended = max(one.at for one in tally.told)
         await asyncio.sleep(SETTLE_S)
         verdict = await world.judge.verdict()
+        slots = await world.slots()
     result = Result(name, violations=verdict.violations, drain_s=ended - began)
     result.promise("violations counted by the venue are 0", verdict.violations, kept=not verdict.violations)
     result.promise(f"all {QUEUED} are taken by the venue", len(tally.taken()), kept=len(tally.taken()) == QUEUED)
@@ -53,7 +54,12 @@ async def _drained(name: str, setting: Setting, ask: Ask, *, most: int, weight: 
     result.promise(f"drained within 1.15 x {least:.2f} s", ended - began, kept=ended - began <= bound)
     twice = sum(count > 1 for count in verdict.asked.values())
     result.promise("no order is asked for twice", twice, kept=not twice)
-    result.notes |= {"told": tally.outcomes, "requests": dict(per_endpoint(verdict)), "sizes": _sizes(tally.told)}
+    result.notes |= {
+        "told": tally.outcomes,
+        "requests": dict(per_endpoint(verdict)),
+        "sizes": _sizes(tally.told),
+        "slots": slots,
+    }
     return result
 
 

@@ -11,7 +11,7 @@ from bench.admission.wire import Lost, Wire
 from bench.admission.world import Gateway, World
 
 SYMBOL = "PERP_ETH_USDC"
-PAUSE_S = 0.05
+PAUSE_S, SHUT_OUT_PAUSE_S = 0.05, 0.25
 ORDERS_AT_ONCE = 5000
 TAKEN = frozenset({"accepted", "cancelled", "already_cancelled"})
 
@@ -112,7 +112,7 @@ async def work(gateway: Gateway, replica: int, ask: Ask, refs: Iterator[str], ta
                 continue
             tally.told.append(told)
             if told.outcome not in TAKEN:
-                await asyncio.sleep(PAUSE_S)
+                await asyncio.sleep(SHUT_OUT_PAUSE_S)
 
 
 @asynccontextmanager

@@ -95,6 +95,8 @@ async def _one(world: World, refusal: Refusal, result: Result) -> None:
     since = seen.refused_at + VENUE_TAKES_S + ROUND_TRIP_S
     early = sum(since < at < opens_at - ROUND_TRIP_S for at in times)
     result.promise(f"{refusal.name}: sends while it is closed", early, kept=early == 0)
+    shown = [f"{at - seen.refused_at:+.2f}" for at in times if at > seen.refused_at]
+    result.notes[f"{refusal.name}: sends after the refusal (s)"] = ", ".join(shown[:20])
     probes = sorted(at for at in times if at >= opens_at - ROUND_TRIP_S)
     if wait_s <= WATCHED_S:
         beside = sum(at < probes[0] + VENUE_TAKES_S for at in probes) if probes else 0
@@ -126,12 +128,16 @@ async def watched(world: World, refusal: Refusal) -> Watched:
     group = "cancel_by_id" if venue == "orderly" else "cancel_one"
     slow = {"kind": "latency", "endpoint": group, "account": "desk-a", "ms": int(VENUE_TAKES_S * 1000)}
     await world.judge.fault(slow)
-    async with saturating(world, first, mine, each=8) as told, saturating(world, other, theirs, each=3) as others:
+    beside = 3 if venue == "orderly" else 0  # elsewhere the two accounts can't be told apart by what they ask for
+    async with saturating(world, first, mine, each=8) as told, saturating(world, other, theirs, each=beside) as others:
         await asyncio.sleep(3.2)
         await world.judge.fault(slow, {"endpoint": group, "account": "desk-a", "times": 1} | refusal.fault)
         set_at = time.monotonic()
         await asyncio.sleep(VENUE_TAKES_S + 1.1 + WATCHED_S)
     verdict = await world.judge.verdict()
+    if not beside:
+        async with saturating(world, other, theirs, each=3) as others:
+            await asyncio.sleep(2.5)
     await world.judge.fault()
     refused_at = min((at for at in verdict.times(group) if at >= set_at), default=set_at)
     return Watched(refused_at, told, others, verdict)

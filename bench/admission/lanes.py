@@ -8,7 +8,7 @@ from collections import Counter
 
 from bench.admission.crowd import Ask, Tally, Told, cancel, orders, saturating, work
 from bench.admission.result import Result
-from bench.admission.saturation import SETTLE_S
+from bench.admission.saturation import SETTLE_S, note_early
 from bench.admission.setting import Setting
 from bench.admission.world import World, scene
 
@@ -143,6 +143,7 @@ async def left_the_line(_: float) -> Result:
     result.promise("sends for callers that had left <= 1 per replica", wasted, kept=wasted <= setting.replicas)
     ideal = (waiting / setting.tokens + 1) * (setting.per_ms + setting.guard_ms) / 1000
     result.promise(f"the {waiting} who still wait are served within {ideal:.2f} s", drained, kept=drained <= ideal)
+    note_early(result, verdict, world)
     result.notes |= {"slots": slots, "stayed": stayed.outcomes, "left": left.outcomes}
     return result
 

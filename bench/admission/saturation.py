@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bench.admission.crowd import Ask, Tally, orders, saturating
 from bench.admission.result import Result
 from bench.admission.setting import Setting
-from bench.admission.venue import Verdict, efficiency, longest_gap_s, too_early
+from bench.admission.venue import Verdict, efficiency, longest_gap_s, per_endpoint, too_early
 from bench.admission.world import World, scene
 
 SETTLE_S = 0.3
@@ -62,12 +62,19 @@ def judged(name: str, world: World, seen: Seen, at_least: float | None = None) -
         "Redis found missing": world.degraded(),
         "orders asked for more than once": twice,
     }
-    if early := too_early(seen.verdict.times(), limit, world.setting.per_ms / 1000):
-        result.notes["too early"] = ", ".join(early[:12])
+    note_early(result, seen.verdict, world)
     if world.marks:
         first = min(seen.verdict.times(), default=0.0)
         result.notes["done to it"] = ", ".join(f"{word} at {at - first:.2f} s" for at, word in world.marks)
     return result
+
+
+def note_early(result: Result, verdict: Verdict, world: World) -> None:
+    """Write down which arrivals were one too many, for whoever looks for the reason."""
+    window_s = world.setting.per_ms / 1000
+    for endpoint in per_endpoint(verdict):
+        if early := too_early(verdict.times(endpoint), world.setting.tokens, window_s):
+            result.notes[f"too early, {endpoint}"] = ", ".join(early[:12])
 
 
 async def steady(seconds: float) -> Result:

@@ -27,6 +27,8 @@ ALL = (
     Scenario("redis-sigstop", store_faults.stopped, 18),
     Scenario("script-flush", store_faults.scripts_lost, 12),
     Scenario("redis-clock", store_faults.stepped, 24),
+    Scenario("redis-blips", store_faults.blips, 18),
+    Scenario("redis-cut-off", store_faults.cut_off, 18),
     Scenario("split-brain", store_faults.split, 15),
     Scenario("gateway-kill", replica_faults.killed, 18),
     Scenario("gateway-sigstop", replica_faults.stopped, 18),

@@ -9,7 +9,7 @@ from bench.admission import processes
 from bench.admission.plot import Series, write_plot
 from bench.admission.processes import Clock, Valkey
 from bench.admission.result import Result
-from bench.admission.saturation import Event, judged, saturated
+from bench.admission.saturation import Event, judged, note_early, saturated
 from bench.admission.setting import Setting
 from bench.admission.venue import most_in_window
 from bench.admission.world import World, redis_proxies, scene
@@ -126,6 +126,62 @@ async def stepped(seconds: float) -> Result:
             share = result.efficiency or 0.0
             result.promise("cancels go on: efficiency >= 50 %", f"{share:.1%}", kept=share >= 0.5)
             return result
+    finally:
+        valkey.kill()
+        processes.remove(folder)
+
+
+async def cut_off(seconds: float) -> Result:
+    """One replica alone loses Redis and works on its share, while the others have all of it. Not zero, but bounded."""
+    folder = Path(tempfile.mkdtemp(prefix="admission-cut-"))
+    valkey = Valkey(folder)
+    valkey.start()
+    try:
+        async with redis_proxies(valkey, 3) as ways:
+
+            async def event(world: World) -> None:
+                world.mark("cut off")
+                ways[0].lead_to(processes.free_port())
+                await asyncio.sleep(seconds / 3)
+                world.mark("back")
+                ways[0].lead_to(valkey.port)
+
+            urls = [f"redis://127.0.0.1:{way.port}" for way in ways]
+            async with scene(Setting(), valkey=valkey, redis_urls=urls) as world:
+                seen = await saturated(world, seconds, event)
+                most = most_in_window(seen.verdict.times(), world.setting.per_ms / 1000)
+                result = Result("redis-cut-off", violations=seen.verdict.violations, efficiency=seen.share)
+                bound = world.setting.tokens + world.setting.tokens // world.setting.replicas_max
+                result.promise(f"most in any window <= N and one share = {bound}", most, kept=most <= bound)
+                result.notes |= {"told": seen.tally.outcomes, "Redis found missing": world.degraded()}
+                note_early(result, seen.verdict, world)
+                return result
+    finally:
+        valkey.kill()
+        processes.remove(folder)
+
+
+async def blips(seconds: float) -> Result:
+    """One replica alone loses Redis for 0.3 s, again and again: less than the hold, so its share must never be used."""
+    folder = Path(tempfile.mkdtemp(prefix="admission-blip-"))
+    valkey = Valkey(folder)
+    valkey.start()
+    try:
+        async with redis_proxies(valkey, 3) as ways:
+            nobody = processes.free_port()
+
+            async def event(world: World) -> None:
+                for turn in range(max(1, int(seconds * 2 / 3 / 3))):
+                    way = ways[turn % len(ways)]
+                    world.mark("blip")
+                    way.lead_to(nobody)
+                    await asyncio.sleep(0.3)
+                    way.lead_to(valkey.port)
+                    await asyncio.sleep(2.7)
+
+            urls = [f"redis://127.0.0.1:{way.port}" for way in ways]
+            async with scene(Setting(), valkey=valkey, redis_urls=urls) as world:
+                return judged("redis-blips", world, await saturated(world, seconds, event))
     finally:
         valkey.kill()
         processes.remove(folder)

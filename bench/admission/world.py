@@ -166,6 +166,7 @@ async def _sandbox(setting: Setting, folder: Path, ends: AsyncExitStack) -> tupl
     config = folder / "sandbox.toml"
     config.write_text(toml(sandbox_tree(setting)))
     process = processes.sandbox(config, folder / "sandbox.log")
+    processes.put_first(process.pid)
     ends.callback(process.stop)
     deadline = time.monotonic() + processes.START_S
     while True:
