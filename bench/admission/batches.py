@@ -52,6 +52,8 @@ async def _drained(name: str, setting: Setting, ask: Ask, *, most: int, weight: 
     least = QUEUED / most * weight / setting.tokens * setting.per_ms / 1000
     bound = 1.15 * least
     result.promise(f"drained within 1.15 x {least:.2f} s", ended - began, kept=ended - began <= bound)
+    first = min(verdict.times(), default=0.0)
+    result.notes["sends"] = ", ".join(f"{name} {at - first:.2f}" for at, name in verdict.arrivals[:24])
     twice = sum(count > 1 for count in verdict.asked.values())
     result.promise("no order is asked for twice", twice, kept=not twice)
     result.notes |= {
