@@ -44,6 +44,7 @@ permissions = ["cancel"]
 [venues.hashkey]
 base_url = "http://127.0.0.1:{upstream}"
 default_account = "bench"
+batching = false
 [venues.hashkey.limits.cancel]
 tokens = {tokens}
 per_ms = 1000

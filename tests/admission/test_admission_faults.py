@@ -5,8 +5,6 @@ import signal
 import time
 from collections.abc import Callable, Coroutine
 
-import pytest
-
 from bench.admission.crowd import Ask, orders, saturating
 from bench.admission.gates import ORDERLY, Watched, watched
 from bench.admission.setting import Setting
@@ -111,7 +109,6 @@ async def test_replica_that_misses_redis_for_a_moment_sends_nothing_on_its_own()
     assert result.violations == 0
 
 
-@pytest.mark.xfail(reason="who waits while its record is lost is refused, one slot each", strict=False)
 async def test_flushed_redis_costs_a_window_and_nobody_his_place() -> None:
     setting = Setting()
     async with scene(setting) as world:

@@ -356,9 +356,18 @@ async def test_foreign_values_under_every_key_are_replaced(records: RedisRecords
 
     assert await records.get(wish(1).id) is None
     assert not await records.settle(wish(1).id, 1, settled(State.TERMINAL))
-    assert not await records.mark_sent(wish(1).id, 1, AT_MS)
+    assert await records.mark_sent(wish(1).id, 1, AT_MS) is True
     assert sent_by(await records.claim(wish(1, key="k"), (ONE,), 0)) == 1
     assert await known(records, wish(2, key="k")) == wish(1).id
+
+
+async def test_record_that_was_lost_is_no_reason_to_refuse_who_waits(records: RedisRecords, valkey: Server) -> None:
+    valkey.rest(ACCOUNT)
+    await records.claim(wish(1), (), 0)
+    valkey.client.delete(keys.record(wish(1).id))
+
+    assert await records.mark_sent(wish(1).id, 1, AT_MS) is True
+    assert await records.get(wish(1).id) is None
 
 
 @pytest.mark.parametrize("value", ["", "garbage", "abc ", "zz cg1:{venue:desk a}:rec:1"])
