@@ -124,8 +124,8 @@ class Records(Protocol):
     async def mark_sent(self, record: RecordId, fence: int, at_ms: int, *, probe: bool = False) -> bool | Gated:
         """Write `sent` before bytes leave; False where the record is no longer ours, Gated where a gate has closed.
 
-        A slot that was reserved before the gate closed does not pass it; a `probe` may. A record that the store has lost
-        is no reason to refuse.
+        A slot that was reserved before the gate closed does not pass it; a `probe` may. A record that the store lost is
+        no reason to refuse.
         """
         ...
 
