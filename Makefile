@@ -22,8 +22,8 @@ run: $(VENV)/.run ## a gateway with its own Redis and five sandbox venues; the f
 	@exec $(BIN)/cancel-gateway demo $(DEMO)
 
 test: $(VENV)/.test ## the whole test suite
-	@$(BIN)/python -m pytest -q --ignore=tests/admission $(TESTS)
 	@echo "not in it: make admission (three gateways under load and faults, judged by arrival times; wants a quiet machine)"
+	@$(BIN)/python -m pytest -q --ignore=tests/admission $(TESTS)
 
 admission: $(VENV)/.test ## limits held by three gateways through faults, counted at the venue; 90 s, wants a quiet machine
 	@$(BIN)/python -m pytest -q tests/admission
@@ -31,7 +31,7 @@ admission: $(VENV)/.test ## limits held by three gateways through faults, counte
 unit: $(VENV)/.test ## the part without processes and sockets
 	@$(BIN)/python -m pytest -q tests/core tests/venues tests/test_architecture.py
 
-check: lint types coverage ## everything that CI runs
+check: lint types coverage test ## everything that CI runs
 
 lint: $(VENV)/.test ## style, every rule on
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
