@@ -45,10 +45,6 @@ def is_abroad(group: Group) -> bool:
     return group[0].holder.name.startswith("@")
 
 
-def _at_once(last: Slot, before: tuple[Slot, ...]) -> bool:
-    return all(last.matures_at - slot.matures_at < APART_MOST_S for slot in before)
-
-
 class Border:
     """The gates of our address and of the venue."""
 

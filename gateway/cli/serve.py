@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from gateway.backends.logs import Journal
     from gateway.settings import Settings
 
-EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
-SECOND_SIGNAL = "a second signal: not waiting any longer"
+EXIT_OK, EXIT_USAGE = 0, 2
 
 
 def add(commands: "_SubParsersAction[ArgumentParser]") -> None:

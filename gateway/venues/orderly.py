@@ -8,7 +8,6 @@ import re
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from types import MappingProxyType
 from typing import final
 from urllib.parse import quote
@@ -36,7 +35,7 @@ from gateway.venues.base import BadMaterial, Option, RefFault, Site
 from gateway.venues.material import field_text
 from gateway.venues.naming import Shape, settle_kind
 from gateway.venues.reading import (
-    PLAIN_DECIMAL,
+    amount,
     difference,
     inner,
     json_object,
@@ -277,21 +276,14 @@ def _sighting(data: Mapping[str, object], order: OrderRef) -> Seen | Unclear:
 
 def _shown(data: Mapping[str, object]) -> Facts:
     # `executed` beside it is the same amount in older answers.
-    filled = _amount(data, "total_executed_quantity") or _amount(data, "executed")
+    filled = amount(data, "total_executed_quantity") or amount(data, "executed")
     return Facts(
         venue_status=text(data, "status"),
         order_id=text(data, "order_id"),
         client_id=text(data, "client_order_id"),
         filled=filled,
-        remaining=difference(_amount(data, "quantity"), filled),
+        remaining=difference(amount(data, "quantity"), filled),
     )
-
-
-def _amount(data: Mapping[str, object], key: str) -> str | None:
-    # Amounts are JSON numbers here, and a small one comes out of the parser as 1e-05.
-    value = data.get(key)
-    said = f"{Decimal(str(value)):f}" if isinstance(value, float) else text(data, key) or ""
-    return said if PLAIN_DECIMAL.fullmatch(said) else None
 
 
 ORDERLY = Orderly()
