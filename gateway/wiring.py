@@ -42,7 +42,8 @@ from gateway.planner import Planner
 from gateway.ports import Limiter, Log, Records, Unavailable
 from gateway.reader import Reader
 from gateway.resolve import Resolver
-from gateway.settings import Secrets, Settings, Tls
+from gateway.settings import Settings, Tls
+from gateway.settings.secrets import Secrets
 from gateway.settings.syntax import Listen
 from gateway.survey import Survey, limits_of
 from gateway.venues import ALL

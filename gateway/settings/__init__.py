@@ -1,7 +1,8 @@
 """What the service is told: one TOML file and the environment become one frozen Settings, or all faults at once.
 
-The values stand here, and what each key may be in the general sections. `venues.py` reads venues and
-callers, `schema.py` collects the faults, `syntax.py` knows addresses. Nothing here opens a socket.
+The values stand here, and what each key may be in the general sections. `venues.py` reads venues and callers,
+`secrets.py` where credentials lie; `schema.py` collects the faults, `syntax.py` knows addresses, `paths.py` looks at
+files. Nothing here opens a socket.
 """
 
 import ssl
@@ -13,7 +14,9 @@ from pathlib import Path
 from gateway.core.access import Caller
 from gateway.core.model import VenueId
 from gateway.core.redis_address import TlsFiles
+from gateway.settings.paths import optional, readable
 from gateway.settings.schema import Fault, Faults, Section, overrides
+from gateway.settings.secrets import Secrets, read_secrets
 from gateway.settings.syntax import Listen, base_url, listen, not_yet, redis_files, redis_url
 from gateway.settings.venues import Certificates, VenueSettings, read_callers, read_venues
 from gateway.venues.base import Venue
@@ -58,31 +61,6 @@ class RecordsSettings:
     """How long a record is kept."""
 
     ttl_seconds: int
-
-
-@dataclass(frozen=True, slots=True)
-class Vault:
-    """Where credentials lie in a Vault (KV version 2)."""
-
-    address: str
-    mount: str
-    path: str
-    namespace: str
-    auth: str
-    role: str
-
-
-@dataclass(frozen=True, slots=True)
-class Secrets:
-    """Which store holds the credentials, and how long a read one may serve."""
-
-    provider: str
-    refresh_seconds: int
-    stale_seconds: int
-    directory: Path
-    sealed_file: Path
-    passphrase_file: Path | None
-    vault: Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +132,7 @@ def _settings(root: Section, folder: Path, venues: tuple[Venue, ...]) -> Setting
         server=server,
         redis=_redis(root, folder),
         records=_records(root),
-        secrets=_secrets(root, folder),
+        secrets=read_secrets(root, folder),
         jwt=_auth(root),
         log=_log(root),
         callers=read_callers(root, venues, certificates),
@@ -179,7 +157,7 @@ def _server(root: Section, folder: Path) -> Server:
 
 
 def _tls(server: Section, folder: Path) -> Tls | None:
-    cert, key, ca = (_optional(server, name, folder) for name in ("tls_cert", "tls_key", "tls_client_ca"))
+    cert, key, ca = (optional(server, name, folder) for name in ("tls_cert", "tls_key", "tls_client_ca"))
     if cert is None and key is None and ca is None:
         return None
     if cert is None:
@@ -188,9 +166,9 @@ def _tls(server: Section, folder: Path) -> Tls | None:
     if key is None:
         server.fault("tls_key", "is missing beside tls_cert", "give the PEM file of its private key")
         return None
-    present = [_readable(server, "tls_cert", cert), _readable(server, "tls_key", key)]
+    present = [readable(server, "tls_cert", cert), readable(server, "tls_key", key)]
     if ca is not None:
-        present.append(_readable(server, "tls_client_ca", ca))
+        present.append(readable(server, "tls_client_ca", ca))
     if all(present):
         _check_pem(server, cert, key, ca)
     return Tls(cert, key, ca)
@@ -250,41 +228,6 @@ def _records(root: Section) -> RecordsSettings:
         return RecordsSettings(ttl_seconds=records.whole("ttl_seconds", DAY_SECONDS, 60, 30 * DAY_SECONDS))
 
 
-def _secrets(root: Section, folder: Path) -> Secrets:
-    with root.section("secrets") as secrets:
-        provider = secrets.choice("provider", "sealed", ("sealed", "files", "vault", "aws"))
-        if provider in {"vault", "aws"}:
-            wrong = not_yet(provider, "give sealed or files")
-            secrets.fault("provider", wrong.problem, wrong.remedy)
-        directory = folder / secrets.text("directory", "/var/run/secrets/venues")
-        if provider == "files" and not _is_folder(directory):
-            secrets.fault("directory", "is no folder here", "give the folder that holds <venue>/<account>.json")
-        passphrase_file = _optional(secrets, "passphrase_file", folder)
-        if passphrase_file is not None:
-            _readable(secrets, "passphrase_file", passphrase_file)
-        return Secrets(
-            provider=provider,
-            refresh_seconds=secrets.whole("refresh_seconds", 60, 1, DAY_SECONDS),
-            stale_seconds=secrets.whole("stale_seconds", 3600, 0, 30 * DAY_SECONDS),
-            directory=directory,
-            sealed_file=folder / secrets.text("sealed_file", "var/secrets.sealed"),
-            passphrase_file=passphrase_file,
-            vault=_vault(secrets),
-        )
-
-
-def _vault(secrets: Section) -> Vault:
-    with secrets.section("vault") as vault:
-        return Vault(
-            address=vault.parsed("address", base_url, "https://vault:8200", ""),
-            mount=vault.text("mount", "secret"),
-            path=vault.text("path", "cancel-gateway/{venue}/{account}"),
-            namespace=vault.text("namespace", ""),
-            auth=vault.choice("auth", "kubernetes", ("token", "approle", "kubernetes")),
-            role=vault.text("role", "cancel-gateway"),
-        )
-
-
 def _auth(root: Section) -> Jwt | None:
     with root.section("auth") as auth:
         if not auth.has("jwt"):
@@ -303,27 +246,3 @@ def _auth(root: Section) -> Jwt | None:
 def _log(root: Section) -> Log:
     with root.section("log") as log:
         return Log(level=log.choice("level", "info", ("debug", "info", "warning", "error")))
-
-
-def _optional(section: Section, key: str, folder: Path) -> Path | None:
-    """A path that may be left out or empty."""
-    text = section.text(key, "")
-    return folder / text if text else None
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
-
-
-def _readable(section: Section, key: str, path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            file.read(1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no such path"
-        section.fault(key, f"cannot be read: {reason}", "give a file that this user may read")
-        return False
-    return True

@@ -187,7 +187,7 @@ def test_plain_http_to_loopback_is_taken(host: str) -> None:
         (
             "SECRETS__VAULT__ADDRESS",
             "https://other:8200",
-            lambda all_: all_.secrets.vault.address == "https://other:8200",
+            lambda all_: all_.secrets.vault.addresses == ("https://other:8200",),
         ),
         ("VENUES__PLAIN__TIMEOUT_MS", "9", lambda all_: all_.venues[ID].timeout_ms == 9),
         ("VENUES__PLAIN__BATCHING", "False", lambda all_: all_.venues[ID].batching is False),
