@@ -51,6 +51,10 @@ coverage: $(VENV)/.test ## the pure parts have every branch tested
 bench: $(VENV)/.test ## CPU per cancel against a bare pass-through, in one run
 	@$(BIN)/python bench/passthrough.py
 
+.PHONY: image-check
+image-check: ## build the image without a daemon, and run it confined; skipped with a reason where a tool is missing
+	@ops/image/check --twice
+
 lock: $(VENV)/.test ## write the hash-pinned requirements anew
 	@.ci/lock $(BIN)
 

@@ -65,6 +65,7 @@ class Demo:
     url: str
     token: str
     venue_urls: dict[str, str]
+    admin_url: str
 
     def run(self, *words: str) -> Said:
         """One command against it."""
@@ -111,4 +112,6 @@ def _demo(process: subprocess.Popen[str], text: str) -> Demo:
     exported = re.search(r"CANCEL_GATEWAY_URL=(\S+) CANCEL_GATEWAY_TOKEN=(\S+)", text)
     assert exported is not None, text
     venue_urls = dict(re.findall(r"^(orderly|hashkey|loopring|etna|b2trader) +(http://\S+)$", text, re.MULTILINE))
-    return Demo(process, text, exported[1], exported[2], venue_urls)
+    admin = re.search(r"^admin +(\S+)", text, re.MULTILINE)
+    assert admin is not None, text
+    return Demo(process, text, exported[1], exported[2], venue_urls, admin[1])
