@@ -3,7 +3,7 @@
 The path of one cancel, and the file that walks each step:
 
     receive       web/handlers.py         decode and validate; the bytes are web/codec.py
-    authenticate  web/middleware.py       who calls; the decision is core/access.py
+    authenticate  web/door.py             who calls; the decision is core/access.py
     unlock        backends/credentials/   a stored credential becomes a Signer
     claim         backends/records.py     fresh / replay / in progress / mismatch; core/idempotency.py
     admit         dispatch.py, line.py    a slot under the venue's limits; core/admission.py, core/ledger.py

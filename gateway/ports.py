@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.core.access import Denied
 from gateway.core.admission import Demand, Gated, Slot
 from gateway.core.idempotency import Claim, Claimed, Record, RecordId, Settlement
 from gateway.core.model import Account, Lane, Scope, VenueId
@@ -233,6 +234,14 @@ class Meter(Protocol):
 
     def resolved(self, venue: VenueId, outcome: Outcome, age_s: float) -> None:
         """An unknown was settled, so long after it was asked for."""
+        ...
+
+
+class Tokens(Protocol):
+    """Tokens of an issuer, beside the static ones."""
+
+    async def subject(self, token: str, digest: str) -> str | Denied:
+        """Whom a token means; it is known by its digest once it has been verified."""
         ...
 
 

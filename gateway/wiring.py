@@ -3,7 +3,6 @@
 import asyncio
 import os
 import secrets
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from gateway.backends.records import RedisRecords
 from gateway.backends.redis.embedded import EmbeddedRedis
 from gateway.backends.redis.link import EMBEDDED, Link
 from gateway.backends.sender import Line, VenueSender
+from gateway.backends.tls import ListenerTls
 from gateway.core.admission import Demand
 from gateway.core.answer import Answer, Asked
 from gateway.core.model import VenueId
@@ -41,8 +41,9 @@ from gateway.pipeline import Pipeline
 from gateway.planner import Planner
 from gateway.ports import Limiter, Log, Records, Unavailable
 from gateway.reader import Reader
+from gateway.reload import Entrance, Reloader, Reread, Told
 from gateway.resolve import Resolver
-from gateway.settings import Settings, Tls
+from gateway.settings import Settings
 from gateway.settings.secrets import Secrets
 from gateway.settings.syntax import Listen
 from gateway.survey import Survey, limits_of
@@ -52,6 +53,7 @@ from gateway.web.app import admin_app, caller_app, runner
 from gateway.web.codec import answer_body
 from gateway.web.front import Front, Journal
 from gateway.web.health import Component, Vitals
+from gateway.web.listener import Site
 
 SLOTS_AHEAD = 2
 AGENT = f"cancel-gateway/{__version__}"
@@ -106,14 +108,18 @@ class Cancelling:
 
 
 @asynccontextmanager
-async def running(settings: Settings, log: Log) -> AsyncIterator[Running]:
+async def running(settings: Settings, log: Log, reread: Reread | None = None) -> AsyncIterator[Running]:
     """The whole service, up and listening, as long as the block runs."""
     async with AsyncExitStack() as ends:
         shared = await _shared(settings, log, ends)
         cancelling = _cancelling(settings, shared, ends)
-        front = _front(settings, shared, cancelling)
-        vitals = _vitals(front, shared, cancelling)
-        url = await _listen(ends, caller_app(front, vitals), settings.server.listen, settings.server.tls)
+        told = Told(shared.metrics, log)
+        entrance = Entrance(settings, shared.clock, told, AGENT)
+        ends.push_async_callback(entrance.aclose)
+        front = _front(entrance, shared, cancelling)
+        vitals = _vitals(front, shared, cancelling, entrance)
+        url = await _listen(ends, caller_app(front, vitals), settings.server.listen, entrance.tls)
+        ends.callback(asyncio.create_task(Reloader(settings, entrance, told, reread).run()).cancel)
         admin_url = await _listen(ends, admin_app(vitals), settings.server.admin_listen, None)
         ends.callback(asyncio.create_task(_warm(shared, cancelling)).cancel)
         log.event("gateway.started", version=__version__, url=url, admin_url=admin_url, venues=[*front.desks])
@@ -216,7 +222,7 @@ def store_of(said: Secrets, environment: Mapping[str, str]) -> Store:
     return SealedStore(SealedFile(said.sealed_file, read_passphrase(said.passphrase_file, environment)))
 
 
-def _front(settings: Settings, shared: Shared, parts: Cancelling) -> Front:
+def _front(entrance: Entrance, shared: Shared, parts: Cancelling) -> Front:
     clock, records, metrics, limiter = shared.clock, shared.records, shared.metrics, shared.limiter
 
     def encode(asked: Asked, answer: Answer) -> bytes:
@@ -241,7 +247,7 @@ def _front(settings: Settings, shared: Shared, parts: Cancelling) -> Front:
     )
     return Front(
         desks=parts.desks,
-        callers=settings.callers,
+        door=entrance.door,
         clock=clock,
         pipeline=pipeline,
         planner=Planner(parts.desks, clock, parts.keeper, limiter, parts.dispatcher),
@@ -253,7 +259,7 @@ def _front(settings: Settings, shared: Shared, parts: Cancelling) -> Front:
     )
 
 
-def _vitals(front: Front, shared: Shared, parts: Cancelling) -> Vitals:
+def _vitals(front: Front, shared: Shared, parts: Cancelling, entrance: Entrance) -> Vitals:
     def look() -> None:
         for venue, age_s in parts.keeper.ages().items():
             shared.metrics.credential_age(venue, age_s)
@@ -266,10 +272,22 @@ def _vitals(front: Front, shared: Shared, parts: Cancelling) -> Vitals:
             "redis": await _redis_state(shared),
             "secrets": await _secrets_state(front, parts),
             "venues": Component(ok=bool(front.desks), detail=", ".join(front.desks), needed=True),
+            **_issuer_component(entrance),
         }
 
     shared.metrics.on_scrape(look)
     return Vitals(components, lambda: front.draining, shared.metrics.scrape, shared.metrics.content_type, __version__)
+
+
+def _issuer_component(entrance: Entrance) -> Mapping[str, Component]:
+    """Without the issuer's keys its tokens can't be taken; static ones and certificates can."""
+    match entrance.issuer_state:
+        case None:
+            return {}
+        case True:
+            return {"issuer": Component(ok=True, detail="its keys are here")}
+        case _:
+            return {"issuer": Component(ok=False, detail="its keys cannot be had, so its tokens are refused")}
 
 
 async def _redis_state(shared: Shared) -> Component:
@@ -297,22 +315,11 @@ async def _warm(shared: Shared, parts: Cancelling) -> None:
             await parts.keeper.unlock(account)
 
 
-async def _listen(ends: AsyncExitStack, app: web.Application, where: Listen, tls: Tls | None) -> str:
+async def _listen(ends: AsyncExitStack, app: web.Application, where: Listen, tls: ListenerTls | None) -> str:
     runs = runner(app)
     await runs.setup()
     ends.push_async_callback(runs.cleanup)
-    await web.TCPSite(runs, where.host, where.port, ssl_context=_server_tls(tls)).start()
+    await Site(runs, where.host, where.port, ssl_context=tls.context if tls else None).start()
     host, port = runs.addresses[0][:2]
     shown = f"[{host}]" if ":" in host else host
     return f"{'https' if tls else 'http'}://{shown}:{port}"
-
-
-def _server_tls(tls: Tls | None) -> ssl.SSLContext | None:
-    if tls is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(tls.cert, tls.key)
-    if tls.client_ca is not None:
-        context.load_verify_locations(tls.client_ca)
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context

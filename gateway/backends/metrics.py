@@ -40,6 +40,8 @@ class Metrics:
         self._looks: list[Callable[[], None]] = []
         self._now = now
         self._lessons: dict[tuple[VenueId, str], tuple[float, float]] = {}
+        self._issuer_lost = False
+        self._process.config_last_ok.set(1)
         self._gates: dict[tuple[VenueId, Scope], float] = {}
         for venue in self._venues:
             self._watch(venue)
@@ -136,6 +138,23 @@ class Metrics:
         """A component was lost, or is back."""
         if level := self._process.degraded.get(component):
             level.set(lost)
+
+    def issuer(self, failure: str | None) -> bool:
+        """An issuer's keys were asked for; whether that is another state than before."""
+        series = self._process
+        series.jwks_fetches["ok" if failure is None else "failed"].inc()
+        changed, self._issuer_lost = self._issuer_lost is not (failure is not None), failure is not None
+        series.degraded["issuer"].set(self._issuer_lost)
+        return changed
+
+    def config_reloaded(self, result: str) -> None:
+        """The settings were read again: taken or refused."""
+        self._process.config_reloads[result].inc()
+        self._process.config_last_ok.set(result == "taken")
+
+    def tls_reloaded(self, result: str) -> None:
+        """The listener's certificate was read again: taken or refused."""
+        self._process.tls_reloads[result].inc()
 
     def log_dropped(self, lines: int) -> None:
         """So many log lines were dropped."""

@@ -28,7 +28,9 @@ VERBS = (
 )
 SLOTS = ("used", "returned", "wasted")
 REFRESHES = ("fetched", "unchanged", "failed", "refused")
-COMPONENTS = ("redis", "secrets")
+COMPONENTS = ("redis", "secrets", "issuer")
+FETCHES = ("ok", "failed")
+RELOADS = ("taken", "refused")
 REDIS_CALLS = (
     *("claim", "mark_sent", "settle", "get", "reserve", "give_back", "outlook", "arm", "ping"),
     *("cross", "key_take", "key_keep", OTHER),
@@ -77,6 +79,10 @@ class ProcessSeries:
     redis_s: dict[str, Histogram]
     redis_errors: dict[str, Counter]
     log_dropped: Counter
+    jwks_fetches: dict[str, Counter]
+    config_reloads: dict[str, Counter]
+    config_last_ok: Gauge
+    tls_reloads: dict[str, Counter]
 
 
 class Register:
@@ -113,6 +119,10 @@ class Register:
         self.redis_s = spread("redis_seconds", "One call to Redis, in seconds.", FAST_S, "operation")
         self.redis_errors = count("redis_errors", "Calls to Redis that failed or came too late.", "operation")
         self.build_info = level("build_info", "Always 1; the version that runs.", "version")
+        self.jwks_fetches = count("jwks_fetch", "Looks at the issuer's keys.", "result")
+        self.config_reloads = count("config_reload", "Settings read again while running.", "result")
+        self.config_last_ok = level("config_last_reload_successful", "0 while a changed settings file is refused.")
+        self.tls_reloads = count("tls_reload", "The listener's certificate read again while running.", "result")
         self.log_dropped = count("log_dropped", "Log lines dropped because the reader of stdout was too slow.")
 
     def _count(self, name: str, text: str, *labels: str) -> Counter:
@@ -158,4 +168,8 @@ class Register:
             redis_s={operation: self.redis_s.labels(operation) for operation in REDIS_CALLS},
             redis_errors={operation: self.redis_errors.labels(operation) for operation in REDIS_CALLS},
             log_dropped=self.log_dropped,
+            jwks_fetches={result: self.jwks_fetches.labels(result) for result in FETCHES},
+            config_reloads={result: self.config_reloads.labels(result) for result in RELOADS},
+            config_last_ok=self.config_last_ok,
+            tls_reloads={result: self.tls_reloads.labels(result) for result in RELOADS},
         )

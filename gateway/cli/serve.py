@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, _SubParsersAction
 
     from gateway.backends.logs import Journal
+    from gateway.reload import Reread
     from gateway.settings import Settings
 
 EXIT_OK, EXIT_USAGE = 0, 2
@@ -31,6 +32,8 @@ def add(commands: "_SubParsersAction[ArgumentParser]") -> None:
 def run_serve(options: Namespace) -> int:
     """Read the settings, serve, drain."""
     from gateway.cli.check_config import load_or_tell
+    from gateway.reload import Reread
+    from gateway.settings import load
     from gateway.venues import ALL
 
     settings = load_or_tell(options.config, os.environ, ALL)
@@ -39,7 +42,8 @@ def run_serve(options: Namespace) -> int:
     if fault := sealed_fault(settings):
         print(f"cancel-gateway: cannot start: {fault}", file=sys.stderr)
         return EXIT_USAGE
-    return run_loop(serve_until_signalled(settings))
+    reread = Reread(options.config, lambda: load(options.config, os.environ, ALL))
+    return run_loop(serve_until_signalled(settings, reread=reread))
 
 
 def sealed_fault(settings: "Settings") -> str | None:
@@ -100,14 +104,17 @@ def run_loop(main: Coroutine[object, object, int]) -> int:
 
 
 async def serve_until_signalled(
-    settings: "Settings", once_up: Callable[[str, str], Awaitable[None]] | None = None, log_to: int | None = None
+    settings: "Settings",
+    once_up: Callable[[str, str], Awaitable[None]] | None = None,
+    log_to: int | None = None,
+    reread: "Reread | None" = None,
 ) -> int:
     """The whole life of one process; `once_up` is called with both URLs when it listens."""
     from gateway.wiring import running
 
     log = open_log(settings.log.level, sys.stdout.fileno() if log_to is None else log_to)
     stop = asyncio.ensure_future(signalled())
-    async with running(settings, log) as service:
+    async with running(settings, log, reread) as service:
         if once_up is not None:
             await once_up(service.url, service.admin_url)
         log.event("gateway.stopping", signal=await stop, drain_seconds=service.drain_seconds)

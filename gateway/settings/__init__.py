@@ -14,11 +14,13 @@ from pathlib import Path
 from gateway.core.access import Caller
 from gateway.core.model import VenueId
 from gateway.core.redis_address import TlsFiles
+from gateway.settings.auth import Jwt, read_auth
+from gateway.settings.callers import Ways, read_callers
 from gateway.settings.paths import optional, readable
 from gateway.settings.schema import Fault, Faults, Section, overrides
 from gateway.settings.secrets import Secrets, read_secrets
-from gateway.settings.syntax import Listen, base_url, listen, not_yet, redis_files, redis_url
-from gateway.settings.venues import Certificates, VenueSettings, read_callers, read_venues
+from gateway.settings.syntax import Listen, listen, redis_files, redis_url
+from gateway.settings.venues import VenueSettings, read_venues
 from gateway.venues.base import Venue
 
 FILE_MOST_BYTES = 1_000_000
@@ -61,16 +63,6 @@ class RecordsSettings:
     """How long a record is kept."""
 
     ttl_seconds: int
-
-
-@dataclass(frozen=True, slots=True)
-class Jwt:
-    """Whose tokens are taken beside the static ones."""
-
-    issuer: str
-    audience: str
-    jwks_url: str
-    caller_claim: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +119,16 @@ def _parse(path: Path) -> dict[str, object] | Fault:
 
 def _settings(root: Section, folder: Path, venues: tuple[Venue, ...]) -> Settings:
     server = _server(root, folder)
-    certificates = Certificates.REQUIRED if server.tls and server.tls.client_ca else Certificates.NONE
+    jwt = read_auth(root, folder)
+    ways = Ways(certificates=bool(server.tls and server.tls.client_ca), issuer=jwt is not None)
     return Settings(
         server=server,
         redis=_redis(root, folder),
         records=_records(root),
         secrets=read_secrets(root, folder),
-        jwt=_auth(root),
+        jwt=jwt,
         log=_log(root),
-        callers=read_callers(root, venues, certificates),
+        callers=read_callers(root, venues, ways),
         venues=read_venues(root, venues),
     )
 
@@ -226,21 +219,6 @@ def _check_redis_tls(redis: Section, files: TlsFiles | None) -> None:
 def _records(root: Section) -> RecordsSettings:
     with root.section("records") as records:
         return RecordsSettings(ttl_seconds=records.whole("ttl_seconds", DAY_SECONDS, 60, 30 * DAY_SECONDS))
-
-
-def _auth(root: Section) -> Jwt | None:
-    with root.section("auth") as auth:
-        if not auth.has("jwt"):
-            return None
-        wrong = not_yet("a JWT issuer", "take the section out and give callers a token_sha256")
-        auth.fault("jwt", wrong.problem, wrong.remedy)
-        with auth.section("jwt") as jwt:
-            return Jwt(
-                issuer=jwt.text("issuer", example="the issuer's address"),
-                audience=jwt.text("audience", "cancel-gateway"),
-                jwks_url=jwt.parsed("jwks_url", base_url, None, ""),
-                caller_claim=jwt.text("caller_claim", "sub"),
-            )
 
 
 def _log(root: Section) -> Log:

@@ -14,6 +14,8 @@ _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NOTHING = hashlib.sha256(b"").hexdigest()
 _PORT_MOST = 65535
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}:[!-~]{1,500}")
+NAMES_REMEDY = 'give names such as "desk-a.internal" or URIs such as "spiffe://mesh/desk-a", each whole'
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,16 @@ def token_sha256(text: str) -> str | Wrong:
     if digest == _NOTHING:
         return Wrong("is the SHA-256 of an empty token", "make a token with `cancel-gateway token new CALLER`")
     return digest
+
+
+def certificate_name(text: str) -> str | Wrong:
+    """A DNS name or a URI, as it stands in a certificate; names are the same in either case."""
+    name = text.strip()
+    if ":" not in name:
+        return name.lower() if _HOST.fullmatch(name) else Wrong("holds something else than a name or URI", NAMES_REMEDY)
+    if _URI.fullmatch(name):
+        return name
+    return Wrong("holds something else than a name or URI", NAMES_REMEDY)
 
 
 def is_loopback(host: str) -> bool:

@@ -1,31 +1,20 @@
-"""What `[venues]` and `[callers]` may say. The names, limits and own settings of venues come from the registry."""
+"""What `[venues]` may say. The names, limits and own settings of venues come from the registry."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from enum import Enum, auto, unique
 
-from gateway.core.access import Caller, Permission, is_name
+from gateway.core.access import is_name
 from gateway.core.admission import Quota
 from gateway.core.model import By, Op, Scope, VenueId
 from gateway.settings.schema import Section, Wrong, nearest
-from gateway.settings.syntax import base_url, token_sha256
+from gateway.settings.syntax import base_url
 from gateway.venues.base import Option, Site, Venue
 
 NAME_REMEDY = "take 1 to 64 of A-Z a-z 0-9 . _ -"
 WEEK_MS = 7 * 86_400_000
-HASHES_MOST = 2
 RESERVE_DEFAULT = 2
 RESERVE_SHARE = 5  # one slot in five at the most, unless the file asks for more
-ON_ORDERS = frozenset({Permission.CANCEL, Permission.URGENT, Permission.KILL})
-
-
-@unique
-class Certificates(Enum):
-    """Whether callers can be told apart by a certificate."""
-
-    NONE = auto()
-    REQUIRED = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,75 +126,3 @@ def _reserve(own: Section, venue: Venue, limits: Mapping[str, Quota]) -> int:
     if reserve > room >= 0:
         own.fault("reserve", "leaves normal traffic too few tokens for one request", f"give at most {room}")
     return reserve
-
-
-def read_callers(root: Section, venues: tuple[Venue, ...], certificates: Certificates) -> tuple[Caller, ...]:
-    """Every service that may call; a token is optional only where `certificates` can tell callers apart."""
-    owners: dict[str, str] = {}
-    callers: list[Caller] = []
-    with root.section("callers") as section:
-        if not section.names():
-            section.fault(
-                "", "names no caller, so nobody can use the gateway", "add a section such as [callers.desk-a]"
-            )
-        for name, own in section.sections(is_name, NAME_REMEDY):
-            with own:
-                callers.append(_caller(name, own, venues, certificates))
-            for digest in callers[-1].token_sha256:
-                if digest in owners:
-                    own.fault(
-                        "token_sha256", f"is also the token of {owners[digest]}", "give each caller its own token"
-                    )
-                owners[digest] = name
-    return tuple(callers)
-
-
-def _caller(name: str, own: Section, venues: tuple[Venue, ...], certificates: Certificates) -> Caller:
-    permissions = _permissions(own)
-    return Caller(
-        name=name,
-        allow=_allow(own, venues, permissions),
-        permissions=permissions,
-        weight=own.whole("weight", 1, 1, 1000),
-        token_sha256=_hashes(own, certificates),
-    )
-
-
-def _permissions(own: Section) -> frozenset[Permission]:
-    names = own.texts("permissions", '["cancel", "read"]')
-    if not own.has("permissions"):
-        return frozenset({Permission.CANCEL, Permission.READ})
-    for name in names:
-        if name not in list(Permission):
-            own.fault("permissions", "holds an unknown permission", "take from " + ", ".join(Permission))
-    return frozenset(Permission(name) for name in names if name in list(Permission))
-
-
-def _allow(own: Section, venues: tuple[Venue, ...], permissions: frozenset[Permission]) -> tuple[str, ...]:
-    patterns = own.texts("allow", '["orderly:*"]')
-    if not own.has("allow") and permissions & ON_ORDERS:
-        own.fault("allow", "is missing, so the caller could cancel nothing", 'give a list such as ["orderly:*"]')
-    known = {"*"} | {venue.id for venue in venues}
-    for pattern in patterns:
-        venue, colon, account = pattern.partition(":")
-        if not colon or not (account == "*" or is_name(account)):
-            own.fault("allow", "holds something else than venue:account", "* may stand alone on either side")
-        elif venue not in known:
-            own.fault("allow", "names an unknown venue", nearest(venue, known))
-    return patterns
-
-
-def _hashes(own: Section, certificates: Certificates) -> tuple[str, ...]:
-    digests = own.texts("token_sha256", '["<64 hex digits>", "<64 hex digits>"]')
-    if not own.has("token_sha256"):
-        if certificates is Certificates.NONE:
-            own.fault("token_sha256", "is missing", "`cancel-gateway token new CALLER` prints the line")
-        return ()
-    if not 1 <= len(digests) <= HASHES_MOST:
-        own.fault("token_sha256", "must be one hash, or two while a token is replaced", "give one or two")
-        return ()
-    parsed = [token_sha256(digest) for digest in digests]
-    for wrong in parsed:
-        if isinstance(wrong, Wrong):
-            own.fault("token_sha256", wrong.problem, wrong.remedy)
-    return tuple(digest for digest in parsed if not isinstance(digest, Wrong))

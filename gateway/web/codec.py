@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from math import ceil
 from urllib.parse import unquote_to_bytes
@@ -31,10 +31,11 @@ SUCCESS_BELOW = 300
 class Refused(Exception):  # noqa: N818  a caller's request is refused; nothing went wrong here
     """The request is not one that can be worked on; nothing was touched."""
 
-    def __init__(self, outcome: Outcome, detail: str) -> None:
+    def __init__(self, outcome: Outcome, detail: str, retry_after_ms: int | None = None) -> None:
         super().__init__(detail)
         self.outcome = outcome
         self.detail = detail
+        self.retry_after_ms = retry_after_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,13 +221,24 @@ def respond(asked: Asked, answer: Answer, now_ms: int) -> Spoken:
     if answer.outcome is Outcome.ACCEPTED and answer.record:
         headers["Location"] = f"/cancels/{answer.record}"
     if answer.retry_after_ms is not None:
-        headers["Retry-After"] = str(max(1, -(-answer.retry_after_ms // 1000)))
+        headers["Retry-After"] = _whole_seconds(answer.retry_after_ms)
     if answer.standing is not None:
         headers |= rate_limit(answer.standing)
     if answer.body is not None and asked.key is not None:
         headers["Idempotency-Replayed"] = "true"
     body = answer.body if answer.body is not None else answer_body(asked, answer, now_ms)
     return Spoken(status, body, JSON if status < SUCCESS_BELOW else PROBLEM, headers)
+
+
+def _whole_seconds(ms: int) -> str:
+    return str(max(1, -(-ms // 1000)))
+
+
+def put_off(refused: Spoken, retry_after_ms: int, now_ms: int) -> Spoken:
+    """A refusal that says when to come again."""
+    body = orjson.dumps(orjson.loads(refused.body) | _waiting_helps(retry_after_ms, now_ms))
+    headers = {**refused.headers, "Retry-After": _whole_seconds(retry_after_ms)}
+    return replace(refused, body=body, headers=headers)
 
 
 @dataclass(frozen=True, slots=True)

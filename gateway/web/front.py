@@ -17,6 +17,7 @@ from gateway.planner import Planner
 from gateway.ports import Clock, Log, Meter, Records
 from gateway.survey import Survey
 from gateway.web.codec import About
+from gateway.web.door import Door
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -107,7 +108,7 @@ class Front:
     """The service, as HTTP sees it."""
 
     desks: Mapping[VenueId, Desk]
-    callers: tuple[Caller, ...]
+    door: Door
     clock: Clock
     pipeline: Pipeline
     planner: Planner

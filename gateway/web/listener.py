@@ -1,25 +1,68 @@
-"""What aiohttp would do by itself with bytes that are no HTTP, done in our own words. No route and no limit here.
+"""What aiohttp would do by itself with bytes that are no HTTP, done in our own words; and what may take how long.
 
 Its own answer repeats the offending line, names its version, has no request id, and costs a log line with a traceback:
 anybody who reaches the port could fill the log.
 """
 
+import asyncio
 import secrets
+import ssl
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from aiohttp import web
 
+from gateway.core.certificate import NO_CERTIFICATE, Shown, names_in
 from gateway.core.outcome import Outcome
 from gateway.web.codec import refusal
 
 SERVER = "cancel-gateway"
+WHOLE_S, HANDSHAKE_S = 10.0, 5.0
 UNREADABLE = "this is no HTTP request that can be read"
 
 
 class Connection(web.RequestHandler):
-    """One caller's connection."""
+    """One caller's connection, and the certificate that was shown when it was made."""
 
-    __slots__ = ()
+    __slots__ = ("_shown", "_too_late")
+    _shown: Shown
+    _too_late: asyncio.TimerHandle | None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take down who is at the other end, who has to say something soon."""
+        self._shown = _shown(transport.get_extra_info("peercert"))
+        self._too_late = self._loop.call_later(WHOLE_S, self._hang_up)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Forget the time limit."""
+        self._is_whole()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Give whoever begins a request a time to end it; aiohttp has one for silence only."""
+        super().data_received(data)
+        if self._messages:
+            whole = self._messages[-1][1].is_eof()
+        else:
+            whole = self._current_request is not None and self._current_request.content.is_eof()
+        if whole:
+            self._is_whole()
+        elif self._too_late is None:
+            self._too_late = self._loop.call_later(WHOLE_S, self._hang_up)
+
+    def _is_whole(self) -> None:
+        if self._too_late is not None:
+            self._too_late.cancel()
+            self._too_late = None
+
+    def _hang_up(self) -> None:
+        self._too_late = None
+        self.force_close()
+
+    def names(self, now_s: float) -> tuple[str, ...]:
+        """The names in the certificate, while it is valid; none where none was shown."""
+        return self._shown.at(now_s) if self._shown is not NO_CERTIFICATE else ()
 
     def handle_error(
         self,
@@ -39,12 +82,39 @@ class Connection(web.RequestHandler):
         return answer
 
 
+def _shown(certificate: Mapping[str, object] | None) -> Shown:
+    """The library gives what the handshake has verified, and nothing where no certificate was asked for."""
+    if not certificate:
+        return NO_CERTIFICATE
+    return Shown(names_in(certificate), ssl.cert_time_to_seconds(str(certificate["notAfter"])))
+
+
 class Listener(web.Server):
     """Makes our kind of connection."""
 
     def __call__(self) -> Connection:
         """One more caller."""
         return Connection(self, loop=self._loop, **self._kwargs)
+
+
+class Site(web.TCPSite):
+    """Where it listens. aiohttp gives a TLS handshake a minute, and names no way to say otherwise."""
+
+    __slots__ = ()
+
+    async def start(self) -> None:
+        """Listen."""
+        await web.BaseSite.start(self)
+        if (server := self._runner.server) is None:
+            raise RuntimeError("set the runner up first")
+        self._server = await asyncio.get_running_loop().create_server(
+            server,
+            self._host,
+            self._port,
+            ssl=self._ssl_context,
+            backlog=self._backlog,
+            ssl_handshake_timeout=None if self._ssl_context is None else HANDSHAKE_S,
+        )
 
 
 class Runner(web.AppRunner):

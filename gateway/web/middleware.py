@@ -1,12 +1,11 @@
-"""authenticate, and the one place where anything unforeseen is caught."""
+"""What stands around every call: its id, its caller, and the one place where anything unforeseen is caught."""
 
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from gateway.core.access import Caller, by_token
 from gateway.core.outcome import Outcome
-from gateway.web.codec import Refused, Spoken, refusal, valid_request_id
+from gateway.web.codec import Refused, Spoken, put_off, refusal, valid_request_id
 from gateway.web.front import CALLER, FRONT, REQUEST_ID, TRACE, Front, Trace
 from gateway.web.listener import SERVER
 
@@ -35,7 +34,7 @@ async def _answer(request: web.Request, handler: Handler, front: Front) -> tuple
     request_id = request[REQUEST_ID]
     try:
         if request.path not in OPEN_PATHS:
-            caller = request[CALLER] = authenticate(request, front)
+            caller = request[CALLER] = await front.door.caller(request)
             if trace := request.get(TRACE):
                 trace.caller = caller.name
         if _is_disguised(request):
@@ -44,7 +43,10 @@ async def _answer(request: web.Request, handler: Handler, front: Front) -> tuple
     except Refused as refused:
         trace = request.get(TRACE) or Trace()
         trace.detail = refused.detail
-        return refused.outcome, spoken(refusal(refused.outcome, refused.detail, request_id, trace.about))
+        said = refusal(refused.outcome, refused.detail, request_id, trace.about)
+        if refused.retry_after_ms is not None:
+            said = put_off(said, refused.retry_after_ms, front.clock.now_ms())
+        return refused.outcome, spoken(said)
     except web.HTTPException as stopped:
         return Outcome.INVALID_REQUEST, _no_route(stopped, request_id)
     except Exception as bug:  # noqa: BLE001  the one broad except: a caller gets an answer even to a bug
@@ -57,15 +59,6 @@ async def _answer(request: web.Request, handler: Handler, front: Front) -> tuple
 def _is_disguised(request: web.Request) -> bool:
     """Whether the path's first word is escaped: aiohttp would find the route all the same, a proxy's rule would not."""
     return "%" in request.rel_url.raw_path.partition("/")[2].partition("/")[0]
-
-
-def authenticate(request: web.Request, front: Front) -> Caller:
-    """Who calls; nothing else has been looked at before this is known."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    caller = by_token(token.strip(), front.callers) if scheme.lower() == "bearer" else None
-    if caller is None:
-        raise Refused(Outcome.UNAUTHENTICATED, "a valid bearer token is needed")
-    return caller
 
 
 def spoken(answer: Spoken) -> web.Response:

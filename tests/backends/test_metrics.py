@@ -37,7 +37,13 @@ PROMISED = {
     "redis_errors_total": {"operation"},
     "build_info": {"version"},
 }
-BESIDES = {"log_dropped_total": set[str]()}
+BESIDES: dict[str, set[str]] = {
+    "log_dropped_total": set(),
+    "jwks_fetch_total": {"result"},
+    "config_reload_total": {"result"},
+    "config_last_reload_successful": set(),
+    "tls_reload_total": {"result"},
+}
 
 
 @pytest.fixture
@@ -116,6 +122,10 @@ def test_each_report_lands_where_it_belongs(metrics: Metrics) -> None:
     metrics.redis("claim", 0.1, "timeout")
     metrics.degraded("redis", lost=True)
     metrics.log_dropped(3)
+    metrics.issuer("down")
+    metrics.config_reloaded("refused")
+    metrics.config_reloaded("taken")
+    metrics.tls_reloaded("refused")
     metrics.on_scrape(lambda: metrics.queue_depth(ORDERLY, Lane.KILL, 4))
     metrics.on_scrape(lambda: metrics.credential_age(ORDERLY, 5))
     metrics.limit_in_force(ORDERLY, "cancel", 0.8)
@@ -144,6 +154,12 @@ def test_each_report_lands_where_it_belongs(metrics: Metrics) -> None:
             'redis_errors_total{operation="claim"}': 1,
             'degraded{component="redis"}': 1,
             "log_dropped_total": 3,
+            'degraded{component="issuer"}': 1,
+            'jwks_fetch_total{result="failed"}': 1,
+            'config_reload_total{result="refused"}': 1,
+            'config_reload_total{result="taken"}': 1,
+            "config_last_reload_successful": 1,
+            'tls_reload_total{result="refused"}': 1,
             'queue_depth{lane="kill",venue="orderly"}': 4,
             'credential_age_seconds{venue="orderly"}': 6,
             'limit_learned_ratio{venue="orderly"}': 0.8,

@@ -10,8 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core import access
-from gateway.core.access import Caller, Permission, by_token, is_name
+from gateway.core.access import (
+    AT_ODDS,
+    BOUND,
+    NO_ENTRY,
+    NO_PROOF,
+    TWO_OWNERS,
+    Caller,
+    Denied,
+    Directory,
+    Permission,
+    by_token,
+    is_name,
+)
 from gateway.core.model import Account, VenueId
+from gateway.core.outcome import Outcome
 
 
 def digest(token: str) -> str:
@@ -139,7 +152,7 @@ def test_every_hash_is_looked_at_wherever_the_match_is(token: str) -> None:
 
 def test_hashes_are_compared_in_constant_time() -> None:
     """The one comparison of a token is `hmac.compare_digest`, and no loop is left early."""
-    tree = ast.parse(inspect.getsource(access.by_token))
+    tree = ast.parse(inspect.getsource(access.by_digest))
 
     calls = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
     assert calls.count("hmac.compare_digest") == 1
@@ -150,3 +163,54 @@ def test_hashes_are_compared_in_constant_time() -> None:
 
 def test_hashes_do_not_show_in_a_repr() -> None:
     assert digest("b") not in repr(DESK_B)
+
+
+# -- who it is, by all that was shown --------------------------------------------------------------------------
+
+BOUND_ONE = Caller("bound", certificates=("bound.internal", "spiffe://mesh/bound"))
+FREE = Caller("free", token_sha256=(digest("free"),))
+THIRD = Caller("third", certificates=("third.internal",), subjects=("system:serviceaccount:trading:third",))
+DIRECTORY = Directory.of((BOUND_ONE, FREE, THIRD))
+BAD_TOKEN = Denied(Outcome.UNAUTHENTICATED, "the token has expired")
+
+
+@pytest.mark.parametrize(
+    ("names", "said", "who"),
+    [
+        ((), None, NO_PROOF),
+        ((), FREE, FREE),
+        ((), BAD_TOKEN, BAD_TOKEN),
+        ((), BOUND_ONE, BOUND),
+        (("nobody.internal",), None, NO_PROOF),
+        (("nobody.internal",), FREE, FREE),
+        (("nobody.internal",), BOUND_ONE, BOUND),
+        (("bound.internal",), None, BOUND_ONE),
+        (("x.internal", "spiffe://mesh/bound"), None, BOUND_ONE),
+        (("bound.internal", "spiffe://mesh/bound"), None, BOUND_ONE),
+        (("bound.internal",), BOUND_ONE, BOUND_ONE),
+        (("bound.internal",), FREE, AT_ODDS),
+        (("bound.internal",), THIRD, AT_ODDS),
+        (("bound.internal",), BAD_TOKEN, BAD_TOKEN),
+        (("bound.internal", "third.internal"), None, TWO_OWNERS),
+        (("bound.internal", "third.internal"), BOUND_ONE, TWO_OWNERS),
+    ],
+)
+def test_token_and_certificate_must_both_be_right_where_both_are_shown(
+    names: tuple[str, ...], said: Caller | Denied | None, who: Caller | Denied
+) -> None:
+    assert DIRECTORY.agreed(names, said) is who
+
+
+@pytest.mark.parametrize(
+    ("subject", "who"),
+    [
+        ("free", FREE),
+        ("bound", BOUND_ONE),
+        ("system:serviceaccount:trading:third", THIRD),
+        ("third", NO_ENTRY),
+        ("", NO_ENTRY),
+        ("Free", NO_ENTRY),
+    ],
+)
+def test_a_subject_is_a_name_unless_the_caller_lists_its_subjects(subject: str, who: Caller | Denied) -> None:
+    assert DIRECTORY.of_subject(subject) is who

@@ -339,7 +339,7 @@ def test_certificate_and_key_that_belong_together_are_taken(tmp_path: Path) -> N
 
     assert settings.server.tls is not None
     assert settings.server.tls.client_ca == tmp_path / "ca.pem"
-    assert settings.callers[0].token_sha256 == ()
+    assert (settings.callers[0].token_sha256, settings.callers[0].certificates) == ((), ("desk-a",))
 
 
 def test_client_ca_without_certificate_in_it_is_a_fault(tmp_path: Path) -> None:
