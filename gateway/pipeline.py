@@ -28,6 +28,10 @@ US_PER_S = 1_000_000
 TRY_AGAIN_MS = 1000
 # A cancel that the venue took: an order still open, or gone from view, only means that it is not proven final yet.
 AFTER_ACK = ReadBack(Outcome.CANCELLED, if_open=Outcome.ACCEPTED, if_missing=Outcome.ACCEPTED)
+# What a venue says of an order only to somebody whose signature it has taken; a refusal may come before that.
+CREDENTIAL_TAKEN = frozenset({
+    Outcome.CANCELLED, Outcome.ALREADY_CANCELLED, Outcome.ACCEPTED, Outcome.TOO_LATE_FILLED, Outcome.CLOSED,
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +195,8 @@ class Pipeline:
         told: Told | NoSigner = await self._attempt(course)
         if isinstance(told, AuthRefused):
             told = await self._once_renewed(course, told)
+        if course.unlocked.on_trial and isinstance(told, Settled) and told.outcome in CREDENTIAL_TAKEN:
+            self.credentials.proved(course.account, course.unlocked)
         match told:
             case Settled() | ReadBack():
                 return await self._settle(course, await self._conclude(course, told))
@@ -210,7 +216,11 @@ class Pipeline:
 
     async def _once_renewed(self, course: Course, refused: AuthRefused) -> Told | NoSigner:
         """Once more with a newer credential. The venue counted the first try, so this one pays a slot of its own."""
-        renewed = await self.credentials.renew(course.account, course.unlocked)
+        try:
+            async with asyncio.timeout(course.left_s(self.clock.monotonic())):
+                renewed = await self.credentials.renew(course.account, course.unlocked)
+        except TimeoutError:
+            return refused
         if isinstance(renewed, NoSigner):
             return refused if renewed.outcome is Outcome.VENUE_AUTH and refused.facts.venue_message else renewed
         course.unlocked = renewed

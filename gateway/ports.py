@@ -141,10 +141,14 @@ class Records(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Unlocked:
-    """A signer and the version of the material it was made from."""
+    """A signer and the version of the material it was made from.
+
+    `on_trial`: that version is new, and nobody has seen a venue take it yet; whoever does says so with `proved`.
+    """
 
     signer: Signer
     version: str
+    on_trial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,15 @@ class NoSigner:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How a credential stands, in a word and in a sentence for people; the version that serves, where one does."""
+
+    word: str
+    detail: str
+    version: str | None
+
+
 class Credentials(Protocol):
     """Stored credentials as signers: cached, refreshed, renewed once when a venue refuses."""
 
@@ -163,15 +176,19 @@ class Credentials(Protocol):
         ...
 
     async def renew(self, account: Account, refused: Unlocked) -> Unlocked | NoSigner:
-        """After the venue refused: a newer signer, once, single flight; NoSigner where there is none."""
+        """After the venue refused: a newer signer, or the one before it, single flight; NoSigner without either."""
         ...
 
     async def accounts(self, venue: VenueId) -> Sequence[str]:
         """The names that the store knows for a venue."""
         ...
 
-    def health(self, account: Account) -> str:
-        """`ok`, `stale`, `unavailable`, `refused` or `unread`: one word for people."""
+    def proved(self, account: Account, unlocked: Unlocked) -> None:
+        """A venue took what this signer signed."""
+        ...
+
+    def condition(self, account: Account) -> Condition:
+        """How it stands; the word is `ok`, `stale`, `fallback`, `unavailable`, `refused` or `unread`."""
         ...
 
 

@@ -48,6 +48,7 @@ class Survey:
         desk = self.desks[account.venue]
         demands = limits_of(desk, account)
         outlooks = {outlook.limit: outlook for outlook in await self.limiter.outlook(tuple(demands.values()))}
+        credential = self.credentials.condition(account)
         return {
             "venue": account.venue,
             "account": account.name,
@@ -56,7 +57,9 @@ class Survey:
             "reserve": desk.reserve,
             "queue": {lane.value: depth for lane, depth in self.dispatcher.depth(account).items()},
             "gates": [_gate(gate) for gate in await self._gates(account)],
-            "credential": self.credentials.health(account),
+            "credential": credential.word,
+            "credential_detail": credential.detail,
+            "credential_version": credential.version,
             "degraded": self.continuity.degraded,
         }
 

@@ -16,10 +16,7 @@ from gateway.backends.admittance import Admittance
 from gateway.backends.auditor import Auditor
 from gateway.backends.clock import SystemClock
 from gateway.backends.cluster_records import ClusterRecords
-from gateway.backends.credentials.files import FileStore
 from gateway.backends.credentials.keeper import CredentialKeeper, Freshness, Served
-from gateway.backends.credentials.sealed import SealedFile, SealedStore, read_passphrase
-from gateway.backends.credentials.store import Store
 from gateway.backends.fallback import FallbackLimiter, LocalLimiter
 from gateway.backends.gates import RedisGates
 from gateway.backends.limiter import RedisLimiter
@@ -31,7 +28,7 @@ from gateway.backends.sender import Line, VenueSender
 from gateway.backends.tls import ListenerTls
 from gateway.core.admission import Demand
 from gateway.core.answer import Answer, Asked
-from gateway.core.model import VenueId
+from gateway.core.model import Account, VenueId
 from gateway.courier import Courier
 from gateway.desk import Desk
 from gateway.dispatch import Bounds, Dispatcher
@@ -44,8 +41,8 @@ from gateway.reader import Reader
 from gateway.reload import Entrance, Reloader, Reread, Told
 from gateway.resolve import Resolver
 from gateway.settings import Settings
-from gateway.settings.secrets import Secrets
 from gateway.settings.syntax import Listen
+from gateway.stores import store_of
 from gateway.survey import Survey, limits_of
 from gateway.venues import ALL
 from gateway.venues.base import at
@@ -57,6 +54,7 @@ from gateway.web.listener import Site
 
 SLOTS_AHEAD = 2
 AGENT = f"cancel-gateway/{__version__}"
+WARM_AT_ONCE = 8
 DRAIN_LOOK_S = 0.01
 PROBE_MARGIN_MS, US_PER_MS = 2000, 1000
 
@@ -201,7 +199,7 @@ def _cancelling(settings: Settings, shared: Shared, ends: AsyncExitStack) -> Can
     ends.push_async_callback(sender.aclose)
     keeper = CredentialKeeper(
         {venue: Served(venues[venue], own.site, own.timeout_ms) for venue, own in settings.venues.items()},
-        store_of(settings.secrets, os.environ),
+        store_of(settings.secrets, os.environ, shared.clock),
         sender,
         shared.clock,
         Freshness(settings.secrets.refresh_seconds, settings.secrets.stale_seconds),
@@ -213,13 +211,6 @@ def _cancelling(settings: Settings, shared: Shared, ends: AsyncExitStack) -> Can
     ends.push_async_callback(dispatcher.aclose)
     survey = Survey(desks, keeper, shared.limiter, dispatcher, shared.gates, shared.limiter)
     return Cancelling(desks, sender, keeper, dispatcher, survey)
-
-
-def store_of(said: Secrets, environment: Mapping[str, str]) -> Store:
-    """Where credentials are read from."""
-    if said.provider == "files":
-        return FileStore(said.directory)
-    return SealedStore(SealedFile(said.sealed_file, read_passphrase(said.passphrase_file, environment)))
 
 
 def _front(entrance: Entrance, shared: Shared, parts: Cancelling) -> Front:
@@ -263,6 +254,8 @@ def _vitals(front: Front, shared: Shared, parts: Cancelling, entrance: Entrance)
     def look() -> None:
         for venue, age_s in parts.keeper.ages().items():
             shared.metrics.credential_age(venue, age_s)
+        for venue, accounts in parts.keeper.fallen_back().items():
+            shared.metrics.credential_fallback(venue, accounts)
         for venue, depths in parts.dispatcher.depths(front.desks).items():
             for lane, waiting in depths.items():
                 shared.metrics.queue_depth(venue, lane, waiting)
@@ -302,17 +295,22 @@ async def _redis_state(shared: Shared) -> Component:
 
 async def _secrets_state(front: Front, parts: Cancelling) -> Component:
     accounts = [account for desk in front.desks.values() for account in await parts.survey.accounts(desk)]
-    words = {f"{account.venue}:{account.name}": parts.keeper.health(account) for account in accounts}
-    bad = {name: word for name, word in words.items() if word not in {"ok", "unread"}}
-    return Component(ok=not bad, detail=", ".join(f"{name} {word}" for name, word in bad.items()) or "usable")
+    found = [(f"{account.venue}:{account.name}", parts.keeper.condition(account)) for account in accounts]
+    bad = [f"{name} {how.word} ({how.detail})" for name, how in found if how.word not in {"ok", "unread"}]
+    return Component(ok=not bad, detail=", ".join(bad) or "usable")
 
 
 async def _warm(shared: Shared, parts: Cancelling) -> None:
     """Read every credential and arm every limit before the first cancel comes, so that it does not pay for either."""
-    for desk in parts.desks.values():
-        for account in await parts.survey.accounts(desk):
+    turns = asyncio.Semaphore(WARM_AT_ONCE)
+
+    async def warm(desk: Desk, account: Account) -> None:
+        async with turns:
             await shared.limiter.arm(tuple(limits_of(desk, account).values()))
             await parts.keeper.unlock(account)
+
+    for desk in parts.desks.values():
+        await asyncio.gather(*(warm(desk, account) for account in await parts.survey.accounts(desk)))
 
 
 async def _listen(ends: AsyncExitStack, app: web.Application, where: Listen, tls: ListenerTls | None) -> str:

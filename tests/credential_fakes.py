@@ -32,8 +32,12 @@ class HandStore:
         self.kept: dict[Account, Stored] = {}
         self.reads: list[Account] = []
         self.down = False
+        self.closed = False
         self.gate = asyncio.Event()
         self.gate.set()
+        self.lists = 0
+        self.list_gate = asyncio.Event()
+        self.list_gate.set()
 
     def put(self, account: Account, version: str, **fields: str) -> None:
         self.kept[account] = Material(fields, version)
@@ -46,9 +50,14 @@ class HandStore:
         return self.kept.get(account, Missing())
 
     async def names(self, venue: VenueId) -> Sequence[str]:
+        self.lists += 1
+        await self.list_gate.wait()
         if self.down:
             raise Unavailable("hand store", "down")
         return sorted(account.name for account in self.kept if account.venue == venue)
+
+    async def aclose(self) -> None:
+        self.closed = True
 
 
 class HandSender:

@@ -32,7 +32,7 @@ from gateway.errand import Errands
 from gateway.follow import Follower
 from gateway.pipeline import Pipeline
 from gateway.planner import Planner
-from gateway.ports import NoSigner, Unavailable, Unlocked, always
+from gateway.ports import Condition, NoSigner, Unavailable, Unlocked, always
 from gateway.reader import Reader
 from gateway.resolve import Resolver
 from gateway.survey import Survey
@@ -107,6 +107,7 @@ class FakeCredentials:
         self.known: dict[Account, Unlocked | NoSigner] = {}
         self.renewed: Unlocked | NoSigner = Unlocked(FakeSigner("key-2"), "2")
         self.refused: list[Unlocked] = []
+        self.proofs: list[tuple[Account, str]] = []
         self.names: Sequence[str] = ("desk-b", "desk-a")
         self.down = False
 
@@ -126,8 +127,12 @@ class FakeCredentials:
             raise Unavailable("store", "down")
         return self.names
 
-    def health(self, account: Account) -> str:
-        return "unavailable" if isinstance(self.known.get(account), NoSigner) else "ok"
+    def proved(self, account: Account, unlocked: Unlocked) -> None:
+        self.proofs.append((account, unlocked.version))
+
+    def condition(self, account: Account) -> Condition:
+        known = self.known.get(account)
+        return Condition("unavailable", known.detail, None) if isinstance(known, NoSigner) else Condition("ok", "", "1")
 
 
 @dataclass(slots=True)

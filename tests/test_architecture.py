@@ -43,7 +43,7 @@ LAYERS: dict[str, frozenset[str]] = {
     SETTINGS: frozenset({"gateway.core", "gateway.venues", SETTINGS}),
     "gateway.sandbox": frozenset({"gateway.sandbox"}),
 }  # fmt: skip
-MAY_IMPORT_WIRING = ("gateway.wiring", "gateway.reload", "gateway.__main__", "gateway.cli")
+MAY_IMPORT_WIRING = ("gateway.wiring", "gateway.reload", "gateway.stores", "gateway.__main__", "gateway.cli")
 
 
 @dataclass(frozen=True)

@@ -174,6 +174,10 @@ class Metrics:
         """The oldest credential in use was last read so long ago."""
         self._venues[venue].credential_age_s.set(seconds)
 
+    def credential_fallback(self, venue: VenueId, accounts: int) -> None:
+        """So many accounts work with an old credential, because the venue refuses the new one."""
+        self._venues[venue].credential_fallback.set(accounts)
+
     def render(self) -> bytes:
         """Everything, as Prometheus reads it."""
         for look in self._looks:

@@ -69,6 +69,7 @@ class VenueSeries:
     hidden_resends: Counter
     credential_refresh: dict[str, Counter]
     credential_age_s: Gauge
+    credential_fallback: Gauge
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,9 @@ class Register:
         self.credential_age_s = level(
             "credential_age_seconds", "Age of the oldest credential in use, in seconds since it was last read.", "venue"
         )
+        self.credential_fallback = level(
+            "credential_fallback", "Accounts whose new credential the venue refuses while the old one works.", "venue"
+        )
         self.degraded = level("degraded", "1 while a component is lost and the service works without it.", "component")
         self.redis_s = spread("redis_seconds", "One call to Redis, in seconds.", FAST_S, "operation")
         self.redis_errors = count("redis_errors", "Calls to Redis that failed or came too late.", "operation")
@@ -159,6 +163,7 @@ class Register:
             hidden_resends=self.hidden_resends.labels(venue),
             credential_refresh={result: self.credential_refresh.labels(venue, result) for result in REFRESHES},
             credential_age_s=self.credential_age_s.labels(venue),
+            credential_fallback=self.credential_fallback.labels(venue),
         )
 
     def process(self) -> ProcessSeries:

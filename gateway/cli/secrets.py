@@ -16,6 +16,7 @@ from gateway.core.access import is_name
 from gateway.core.model import Account
 from gateway.ports import Unavailable
 from gateway.settings import Settings
+from gateway.settings.secrets import Provider
 from gateway.venues.base import BadMaterial, Site, Venue
 
 OK, WRONG = 0, 2
@@ -78,7 +79,7 @@ def _run(arguments: argparse.Namespace, work: Work, venues: Registry) -> int:
 
 def _desk(settings: Settings, venues: tuple[Venue, ...]) -> Desk:
     secrets = settings.secrets
-    if secrets.provider != "sealed":
+    if secrets.provider is not Provider.SEALED:
         raise Refusal(f"secrets.provider: is {secrets.provider}; these commands are for sealed")
     passphrase = read_passphrase(secrets.passphrase_file, os.environ)
     if passphrase is None and sys.stdin.isatty():

@@ -50,9 +50,10 @@ def sealed_fault(settings: "Settings") -> str | None:
     """Why the sealed file can never be opened by this process; one that is not there yet may still come."""
     from gateway.backends.credentials.sealed import SealedFile, read_passphrase
     from gateway.ports import Unavailable
+    from gateway.settings.secrets import Provider
 
     said = settings.secrets
-    if said.provider != "sealed":
+    if said.provider is not Provider.SEALED:
         return None
     try:
         passphrase = read_passphrase(said.passphrase_file, os.environ)

@@ -3,11 +3,12 @@
 import re
 import ssl
 from dataclasses import dataclass
+from enum import StrEnum, unique
 from pathlib import Path
 
 from gateway.settings.paths import is_folder, optional, readable
 from gateway.settings.schema import Section, Wrong
-from gateway.settings.syntax import base_url, not_yet
+from gateway.settings.syntax import base_url
 
 DAY_SECONDS = 86_400
 KUBERNETES_TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105  where it lies
@@ -18,6 +19,25 @@ _NAMESPACE = re.compile(rf"(?:{_WORD}+(?:/{_WORD}+)*/?)?")
 _REGION = re.compile(r"[a-z0-9-]{1,32}")
 
 
+@unique
+class Provider(StrEnum):
+    """Which kind of store."""
+
+    SEALED = "sealed"
+    FILES = "files"
+    VAULT = "vault"
+    AWS = "aws"
+
+
+@unique
+class VaultAuth(StrEnum):
+    """How a token is come by at a Vault."""
+
+    TOKEN = "token"  # noqa: S105  the name of a method
+    APPROLE = "approle"
+    KUBERNETES = "kubernetes"
+
+
 @dataclass(frozen=True, slots=True)
 class Vault:
     """Where credentials lie in a Vault or OpenBao (KV version 2), and who the gateway is there."""
@@ -26,7 +46,7 @@ class Vault:
     mount: str
     path: str
     namespace: str
-    auth: str
+    auth: VaultAuth
     auth_mount: str
     role: str
     role_id: str
@@ -53,7 +73,7 @@ class Aws:
 class Secrets:
     """Which store holds the credentials, and how long a read one may serve."""
 
-    provider: str
+    provider: Provider
     refresh_seconds: int
     stale_seconds: int
     directory: Path
@@ -66,12 +86,9 @@ class Secrets:
 def read_secrets(root: Section, folder: Path) -> Secrets:
     """The section; relative paths start at `folder`."""
     with root.section("secrets") as secrets:
-        provider = secrets.choice("provider", "sealed", ("sealed", "files", "vault", "aws"))
-        if provider in {"vault", "aws"}:
-            wrong = not_yet(provider, "give sealed or files")
-            secrets.fault("provider", wrong.problem, wrong.remedy)
+        provider = Provider(secrets.choice("provider", Provider.SEALED, Provider))
         directory = folder / secrets.text("directory", "/var/run/secrets/venues")
-        if provider == "files" and not is_folder(directory):
+        if provider is Provider.FILES and not is_folder(directory):
             secrets.fault("directory", "is no folder here", "give the folder that holds <venue>/<account>.json")
         return Secrets(
             provider=provider,
@@ -80,14 +97,14 @@ def read_secrets(root: Section, folder: Path) -> Secrets:
             directory=directory,
             sealed_file=folder / secrets.text("sealed_file", "var/secrets.sealed"),
             passphrase_file=_file(secrets, "passphrase_file", folder),
-            vault=_vault(secrets, folder, in_use=provider == "vault"),
-            aws=_aws(secrets, folder, in_use=provider == "aws"),
+            vault=_vault(secrets, folder, in_use=provider is Provider.VAULT),
+            aws=_aws(secrets, folder, in_use=provider is Provider.AWS),
         )
 
 
 def _vault(secrets: Section, folder: Path, *, in_use: bool) -> Vault:
     with secrets.section("vault") as vault:
-        auth = vault.choice("auth", "kubernetes", ("token", "approle", "kubernetes"))
+        auth = VaultAuth(vault.choice("auth", VaultAuth.KUBERNETES, VaultAuth))
         said = Vault(
             addresses=vault.parsed("address", _addresses, "https://vault:8200", ()),
             mount=vault.parsed("mount", _mount, "secret", ""),
@@ -106,7 +123,7 @@ def _vault(secrets: Section, folder: Path, *, in_use: bool) -> Vault:
         )
         if said.role_id and said.role_id_file is not None:
             vault.fault("role_id_file", "stands beside role_id", "give one of them")
-        if in_use and auth == "kubernetes" and not said.role:
+        if in_use and auth is VaultAuth.KUBERNETES and not said.role:
             vault.fault("role", "is empty", "give the role that the service account may take")
         return said
 

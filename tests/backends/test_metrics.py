@@ -33,6 +33,7 @@ PROMISED = {
     "hidden_resends_total": {"venue"},
     "credential_refresh_total": {"venue", "result"},
     "credential_age_seconds": {"venue"},
+    "credential_fallback": {"venue"},
     "redis_seconds": {"operation"},
     "redis_errors_total": {"operation"},
     "build_info": {"version"},

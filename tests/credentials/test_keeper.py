@@ -9,7 +9,8 @@ import structlog
 from credential_fakes import HandClock, HandSender, HandStore, let_run
 from plain_venue import ID, PLAIN, PlainSigner
 
-from gateway.backends.credentials.keeper import ABSENT_MOST, CredentialKeeper, Freshness, Served
+from gateway.backends.credentials.absent import ABSENT_MOST
+from gateway.backends.credentials.keeper import CredentialKeeper, Freshness, Served
 from gateway.backends.credentials.store import Unusable
 from gateway.core.model import Account, VenueId
 from gateway.core.outcome import Outcome
@@ -78,7 +79,7 @@ async def test_cached_credential_is_served_without_reading(scene: Scene) -> None
     assert keys == {"k1"}
     assert scene.store.reads == [DESK]
     assert scene.seen == ["fetched"]
-    assert scene.keeper.health(DESK) == "ok"
+    assert scene.keeper.condition(DESK).word == "ok"
 
 
 async def test_first_use_by_many_reads_once(scene: Scene) -> None:
@@ -139,14 +140,14 @@ async def test_store_that_is_down_leaves_the_cached_signer_until_it_is_stale(sce
     scene.clock.pass_s(STALE_S - 1)
     await scene.key()
     await let_run()
-    health_before = scene.keeper.health(DESK)
+    health_before = scene.keeper.condition(DESK).word
 
     scene.clock.pass_s(1)
     answer = await scene.refused()
 
     assert health_before == "stale"
     assert answer.outcome is Outcome.SECRET_UNAVAILABLE
-    assert scene.keeper.health(DESK) == "unavailable"
+    assert scene.keeper.condition(DESK).word == "unavailable"
 
 
 async def test_store_that_comes_back_is_used_again(scene: Scene) -> None:
@@ -239,7 +240,7 @@ async def test_removed_credential_stops_serving(scene: Scene) -> None:
     await let_run()
 
     assert (await scene.refused()).outcome is Outcome.UNKNOWN_ACCOUNT
-    assert scene.keeper.health(DESK) == "unread"
+    assert scene.keeper.condition(DESK).word == "unread"
 
 
 async def test_bad_new_material_never_replaces_good(scene: Scene) -> None:
@@ -257,7 +258,7 @@ async def test_bad_new_material_never_replaces_good(scene: Scene) -> None:
             await let_run()
 
     assert (await scene.key(), await scene.key(OTHER)) == ("k1", "o1")
-    assert (scene.keeper.health(DESK), scene.keeper.health(OTHER)) == ("stale", "ok")
+    assert (scene.keeper.condition(DESK).word, scene.keeper.condition(OTHER).word) == ("stale", "ok")
     (line,) = logs
     assert (line["event"], line["account"], line["field"]) == ("credential.unusable", "desk-a", "key")
     assert line["problem"] == "is too short"
@@ -295,6 +296,7 @@ async def test_outage_of_the_store_is_told_once(scene: Scene) -> None:
         for number in range(5):
             await scene.refused(Account(ID, f"desk-{number}"))
         scene.store.down = False
+        scene.clock.pass_s(1)
         await scene.refused(Account(ID, "desk-9"))
 
     assert [line["event"] for line in logs] == ["credential.store_down", "credential.store_up"]
@@ -321,7 +323,7 @@ async def test_refused_signer_without_a_newer_one_is_venue_auth(scene: Scene) ->
     assert {answer.outcome for answer in answers if isinstance(answer, NoSigner)} == {Outcome.VENUE_AUTH}
     assert len(answers) == 20
     assert len(scene.store.reads) == 2
-    assert scene.keeper.health(DESK) == "refused"
+    assert scene.keeper.condition(DESK).word == "refused"
     assert await scene.key() == "k1"
 
 
@@ -384,9 +386,10 @@ async def test_quiet_account_renews_its_token_by_itself() -> None:
     await let_run()
 
     assert len(scene.sender.sent) == 2
+    alarm = held.wake
     await scene.keeper.aclose()
-    assert held.wake is not None
-    assert held.wake.cancelled()
+    assert alarm is not None
+    assert alarm.cancelled()
 
 
 async def test_refused_login_is_venue_auth_with_the_reason(scene: Scene) -> None:
@@ -397,7 +400,7 @@ async def test_refused_login_is_venue_auth_with_the_reason(scene: Scene) -> None
 
     assert answer.outcome is Outcome.VENUE_AUTH
     assert "a second factor is wanted" in answer.detail
-    assert scene.keeper.health(DESK) == "refused"
+    assert scene.keeper.condition(DESK).word == "refused"
     assert scene.seen == ["refused"]
 
 
@@ -503,7 +506,7 @@ async def test_refused_token_is_replaced_once(scene: Scene) -> None:
 
     renewed = await asyncio.gather(*(scene.keeper.renew(DESK, old) for _ in range(20)))
 
-    assert {one.version for one in renewed if isinstance(one, Unlocked)} == {"1.2"}
+    assert {one.version for one in renewed if isinstance(one, Unlocked)} == {"1#2"}
     assert await scene.key() == "t2"
     assert len(scene.sender.sent) == 2
 
@@ -534,16 +537,39 @@ async def test_refused_token_and_refused_login_stop_the_account(scene: Scene) ->
     assert len(scene.sender.sent) == 2
 
 
-async def test_accounts_are_those_of_the_store_or_those_in_use(scene: Scene) -> None:
+async def test_accounts_are_those_that_the_store_last_listed(scene: Scene) -> None:
     scene.store.put(DESK, "1", key="k1")
     scene.store.put(OTHER, "1", key="o1")
-    await scene.key()
 
     known = await scene.keeper.accounts(ID)
     scene.store.down = True
-    in_use = await scene.keeper.accounts(ID)
+    scene.clock.pass_s(REFRESH_S)
+    await scene.keeper.accounts(ID)
+    await let_run()
+    later = await scene.keeper.accounts(ID)
 
-    assert (list(known), list(in_use)) == (["desk-a", "desk-b"], ["desk-a"])
+    assert (known, later) == (["desk-a", "desk-b"], ["desk-a", "desk-b"])
+
+
+async def test_accounts_of_a_store_that_cannot_list_are_those_in_use(scene: Scene) -> None:
+    scene.store.put(DESK, "1", key="k1")
+    await scene.key()
+    scene.store.down = True
+
+    assert await scene.keeper.accounts(ID) == ["desk-a"]
+
+
+async def test_store_that_hangs_makes_nobody_wait_for_its_list_twice(scene: Scene) -> None:
+    scene.store.put(DESK, "1", key="k1")
+    first = asyncio.create_task(scene.keeper.accounts(ID))
+    assert await first == ["desk-a"]
+    scene.store.list_gate.clear()
+    scene.clock.pass_s(REFRESH_S)
+
+    listed = [await asyncio.wait_for(scene.keeper.accounts(ID), 0.5) for _ in range(3)]
+
+    assert listed == [["desk-a"]] * 3
+    assert scene.store.lists == 2
 
 
 async def test_age_is_that_of_the_last_answer(scene: Scene) -> None:

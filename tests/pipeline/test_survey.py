@@ -39,6 +39,8 @@ async def test_an_account_is_shown_with_its_limits_queue_and_credential() -> Non
         "queue": {"kill": 0, "urgent": 0, "normal": 1, "reconcile": 0},
         "gates": [],
         "credential": "ok",
+        "credential_detail": "",
+        "credential_version": "1",
         "degraded": False,
     }
     await waits

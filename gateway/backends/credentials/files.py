@@ -46,6 +46,9 @@ class FileStore:
         """The accounts that have a file."""
         return await asyncio.to_thread(self._names, venue)
 
+    async def aclose(self) -> None:
+        """Nothing is kept open."""
+
     def _read(self, account: Account) -> Stored:
         path = self.directory / account.venue / f"{account.name}{SUFFIX}"
         try:

@@ -166,6 +166,9 @@ class SealedStore:
         """The accounts that have an entry."""
         return sorted(account.name for account in (await self._content()).entries if account.venue == venue)
 
+    async def aclose(self) -> None:
+        """Nothing is kept open."""
+
     async def _content(self) -> Content:
         # One at a time: many accounts that are first used together would otherwise each make the same key.
         async with self._turn:
