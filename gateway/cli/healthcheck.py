@@ -1,4 +1,4 @@
-"""`cancel-gateway healthcheck`: whether the process beside us answers. For a container's HEALTHCHECK, without a shell."""
+"""`cancel-gateway healthcheck`: whether the process beside us answers. A container's HEALTHCHECK, without a shell."""
 
 import argparse
 import http.client
