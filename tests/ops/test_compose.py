@@ -31,7 +31,8 @@ def test_the_gateways_take_their_settings() -> None:
 
 
 def test_openbao_is_given_the_accounts_of_the_sandbox() -> None:
-    lines = [shlex.split(line) for line in (OPS / "compose" / "credentials.sh").read_text().splitlines()]
+    text = (OPS / "compose" / "credentials.sh").read_text()
+    lines = [shlex.split(line) for line in text.splitlines() if line.startswith("bao")]
     put = {words[3].removeprefix("secret/cancel-gateway/"): dict(word.split("=", 1) for word in words[4:])
            for words in lines if words[:3] == ["bao", "kv", "put"]}  # fmt: skip
 
@@ -40,10 +41,3 @@ def test_openbao_is_given_the_accounts_of_the_sandbox() -> None:
         for venue, accounts in DEFAULT_CREDENTIALS.items()
         for account, fields in accounts.items()
     }
-
-
-def test_every_file_that_is_mounted_is_there() -> None:
-    mounted = [volume.split(":")[0] for own in SERVICES.values() for volume in own.get("volumes", ())]
-
-    assert mounted
-    assert [path for path in mounted if not (OPS / path).exists()] == []
