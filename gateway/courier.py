@@ -35,8 +35,9 @@ class Parcel:
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What came back, and when the request left and the result was there (monotonic seconds)."""
+    """What was sent, what came back, and when the one left and the other was there (monotonic seconds)."""
 
+    request: WireRequest
     result: SendResult
     slot: Slot
     began: float
@@ -92,7 +93,7 @@ class Courier:
         result = await self.sender.send(parcel.account.venue, request, parcel.desk.timeout_ms, may_leave)
         if left:
             self.meter.batch(parcel.account.venue, parcel.orders)
-        return Carried(result, slot, began, signed, self.clock.monotonic())
+        return Carried(request, result, slot, began, signed, self.clock.monotonic())
 
     async def heed(self, account: Account, carried: Carried, refusal: Throttled | None) -> Throttled | None:
         """Close the gate that the venue's refusal names, with the wait that then holds; or open it after a probe."""

@@ -6,14 +6,15 @@ from functools import partial
 from typing import assert_never
 
 from gateway.core.admission import Missed
-from gateway.core.model import OrderRef
+from gateway.core.model import Op, OrderRef
 from gateway.core.outcome import Throttled, Unclear, Verdict
+from gateway.core.trail import Exchanged
 from gateway.core.wire import NotSent, Reply, SendResult, Unconfirmed, WireRequest
 from gateway.courier import Carried, Courier, Parcel
 from gateway.course import Course
 from gateway.line import Boarding
 from gateway.party import Told
-from gateway.ports import Clock, Meter
+from gateway.ports import NO_TRAIL, Clock, Meter, Trail
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Errands:
     clock: Clock
     courier: Courier
     meter: Meter
+    trail: Trail = NO_TRAIL
 
     async def cancel(self, course: Course) -> Told:
         """One attempt, on the slot that the course has boarded."""
@@ -68,6 +70,8 @@ class Errands:
         phase(venue, "sign", carried.left - carried.began)
         phase(venue, "send", carried.back - carried.left)
         phase(venue, "interpret", self.clock.monotonic() - carried.back)
+        op, slot = Op.CANCEL if alone else Op.BATCH, carried.slot
+        self.trail.note(Exchanged(op, course.account, orders, carried.request, slot, carried.result, verdicts))
         refusal = verdicts[0] if isinstance(verdicts[0], Throttled) else None
         heeded = await self.courier.heed(course.account, carried, refusal)
         if heeded is None:

@@ -13,6 +13,7 @@ from gateway.core.answer import Answer, Asked
 from gateway.core.idempotency import SETTLED_AS, Claimed, Fresh, Known, Late, Mismatch, Settlement, State
 from gateway.core.model import VenueId, Wait
 from gateway.core.outcome import AuthRefused, Outcome, ReadBack, Settled, Throttled, Unclear
+from gateway.core.trail import Claiming, Settling, Slotted
 from gateway.core.wire import NotSent
 from gateway.course import Course
 from gateway.desk import Desk
@@ -21,7 +22,7 @@ from gateway.errand import Errands
 from gateway.follow import Follower
 from gateway.line import Boarding
 from gateway.party import Told
-from gateway.ports import Clock, Continuity, Credentials, Meter, NoSigner, Records, Unavailable
+from gateway.ports import NO_TRAIL, Clock, Continuity, Credentials, Meter, NoSigner, Records, Trail, Unavailable
 from gateway.reader import Look, Reader
 
 US_PER_S = 1_000_000
@@ -50,6 +51,7 @@ class Pipeline:
     meter: Meter
     noise: Callable[[int], bytes]
     encode: Callable[[Asked, Answer], bytes]
+    trail: Trail = NO_TRAIL
     _behind: set[asyncio.Task[Answer]] = field(default_factory=set)
 
     async def cancel(self, asked: Asked, patience: Patience | None = None) -> Answer:
@@ -95,12 +97,15 @@ class Pipeline:
         if isinstance(claimed, Fresh):
             course.record, course.fence = claim.id, claimed.fence
             self.follower.lead(claim.id)
+        self.trail.note(Claiming(course.asked, course.record, claimed))
         return claimed
 
     def _unrecorded(self, course: Course) -> Fresh:
         """Without the store a cancel goes on all the same: a double one is harmless, a missing one is not."""
         course.degraded = True
-        return Fresh(fence=0)
+        unrecorded = Fresh(fence=0)
+        self.trail.note(Claiming(course.asked, None, unrecorded))
+        return unrecorded
 
     async def _not_fresh(self, course: Course, claimed: Late | Known | Mismatch | Gated) -> Answer | None:
         """What is told instead; None where whoever we followed was turned away unsent, so that it is our turn."""
@@ -149,6 +154,7 @@ class Pipeline:
             return OverDeadline(0)
         if isinstance(admitted, Boarding):
             course.boarding = admitted
+            self.trail.note(Slotted(course.asked.cancel, course.record, admitted.slot))
         return admitted
 
     async def _mark_sent(self, course: Course, boarding: Boarding) -> bool | Gated:
@@ -248,6 +254,7 @@ class Pipeline:
         """Write what came of it, and make the answer."""
         began = self.clock.monotonic()
         answer = course.answer(settled, detail=detail, retry_after_ms=retry_after_ms)
+        self.trail.note(Settling(course.asked.cancel, course.record, answer.outcome, course.attempts))
         if course.record is None:
             return answer
         body = self.encode(course.asked, answer)

@@ -9,6 +9,7 @@ from gateway.core.admission import Demand, Gated, Slot
 from gateway.core.idempotency import Claim, Claimed, Record, RecordId, Settlement
 from gateway.core.model import Account, Lane, Scope, VenueId
 from gateway.core.outcome import Outcome, Throttled
+from gateway.core.trail import Decision
 from gateway.core.wire import SendResult, WireRequest
 from gateway.venues.base import Signer
 
@@ -276,3 +277,21 @@ class Log(Protocol):
     def broke(self, request_id: str, error: BaseException) -> None:
         """A bug showed itself; its words may hold anything, so only its kind and place are told."""
         ...
+
+
+class Trail(Protocol):
+    """The audit trail: every decision, in the order in which they were made. Nothing here may block or raise."""
+
+    def note(self, what: Decision) -> None:
+        """Take one decision; it is written later, elsewhere."""
+        ...
+
+
+class NoTrail:
+    """Where no trail is kept."""
+
+    def note(self, what: Decision) -> None:
+        """Forget it."""
+
+
+NO_TRAIL = NoTrail()

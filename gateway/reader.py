@@ -7,12 +7,13 @@ from typing import assert_never
 from gateway.core.admission import Slot
 from gateway.core.model import Account, Lane, Op, OrderRef
 from gateway.core.outcome import Outcome, ReadBack, Settled, Sighting, Throttled, Unclear, conclude
+from gateway.core.trail import Exchanged
 from gateway.core.wire import NotSent, Reply, SendResult, Unconfirmed, WireRequest
 from gateway.courier import Carried, Courier, Parcel
 from gateway.desk import Desk
 from gateway.dispatch import Dispatcher, Seat
 from gateway.line import Boarding
-from gateway.ports import Clock, Unavailable
+from gateway.ports import NO_TRAIL, Clock, Trail, Unavailable
 from gateway.venues.base import Signer
 
 PAUSE_FIRST_S, PAUSE_MOST_S = 0.05, 1.0
@@ -45,6 +46,7 @@ class Reader:
     clock: Clock
     dispatcher: Dispatcher
     courier: Courier
+    trail: Trail = NO_TRAIL
 
     async def read(self, look: Look) -> Sighting:
         """What the venue shows of the order now; unclear where it cannot be asked in time."""
@@ -71,6 +73,9 @@ class Reader:
 
     async def _heeded(self, look: Look, carried: Carried) -> Sighting:
         sighting = _seen(look, carried.result)
+        self.trail.note(
+            Exchanged(Op.READ, look.account, (look.order,), carried.request, carried.slot, carried.result, (sighting,))
+        )
         refusal = sighting if isinstance(sighting, Throttled) else None
         return await self.courier.heed(look.account, carried, refusal) or sighting
 

@@ -7,8 +7,9 @@ from gateway.core.answer import Answer, Asked
 from gateway.core.idempotency import SETTLED_AS, Record, Settlement, State
 from gateway.core.model import Cancel, Lane, VenueId
 from gateway.core.outcome import Outcome, ReadBack, conclude
+from gateway.core.trail import Settling
 from gateway.desk import Desk
-from gateway.ports import Clock, Credentials, Meter, Records, Unavailable, Unlocked
+from gateway.ports import NO_TRAIL, Clock, Credentials, Meter, Records, Trail, Unavailable, Unlocked
 from gateway.reader import Look, Reader
 
 # The cancel did leave, so a cancelled order counts as ours; an order that is open, or not (yet) to be found, proves
@@ -27,6 +28,7 @@ class Resolver:
     reader: Reader
     meter: Meter
     encode: Callable[[Asked, Answer], bytes]
+    trail: Trail = NO_TRAIL
 
     def due(self, record: Record) -> bool:
         """Whether nobody works on it and its end is not known."""
@@ -50,6 +52,7 @@ class Resolver:
         return resolved
 
     async def _settle(self, record: Record, answer: Answer) -> Record:
+        self.trail.note(Settling(as_asked(record).cancel, record.id, answer.outcome, answer.attempts))
         body = self.encode(as_asked(record), answer)
         settlement = Settlement(SETTLED_AS[answer.outcome], answer.outcome, body, self.clock.now_ms(), record.attempts)
         try:

@@ -26,9 +26,12 @@ from gateway.backends.redis.embedded import EmbeddedRedis
 from gateway.backends.redis.link import EMBEDDED, Link
 from gateway.backends.sender import Line, VenueSender
 from gateway.backends.tls import ListenerTls
+from gateway.backends.trail import DAY_MS, RedisTrail, Watch
 from gateway.core.admission import Demand
 from gateway.core.answer import Answer, Asked
 from gateway.core.model import Account, VenueId
+from gateway.core.trail import Began
+from gateway.core.trail_backlog import Bounds as TrailBounds
 from gateway.courier import Courier
 from gateway.desk import Desk
 from gateway.dispatch import Bounds, Dispatcher
@@ -36,7 +39,7 @@ from gateway.errand import Errands
 from gateway.follow import Follower
 from gateway.pipeline import Pipeline
 from gateway.planner import Planner
-from gateway.ports import Limiter, Log, Records, Unavailable
+from gateway.ports import NO_TRAIL, Limiter, Log, Records, Trail, Unavailable
 from gateway.reader import Reader
 from gateway.reload import Entrance, Reloader, Reread, Told
 from gateway.resolve import Resolver
@@ -57,6 +60,7 @@ AGENT = f"cancel-gateway/{__version__}"
 WARM_AT_ONCE = 8
 DRAIN_LOOK_S = 0.01
 PROBE_MARGIN_MS, US_PER_MS = 2000, 1000
+TRAIL_TIMEOUT_MS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,7 @@ class Shared:
     limiter: FallbackLimiter
     records: Records
     gates: RedisGates
+    trail: Trail
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +152,8 @@ async def _shared(settings: Settings, log: Log, ends: AsyncExitStack) -> Shared:
     )
     ends.push_async_callback(limiter.aclose)
     floors_ms = {venue: max(quota.per_ms for quota in own.limits.values()) for venue, own in settings.venues.items()}
-    return Shared(clock, log, metrics, link, limiter, records, RedisGates(link, floors_ms, probe_us))
+    gates = RedisGates(link, floors_ms, probe_us)
+    return Shared(clock, log, metrics, link, limiter, records, gates, _trail(settings, url, clock, log, metrics, ends))
 
 
 def _store(
@@ -166,6 +172,20 @@ def _store(
         return RedisLimiter(link, admittance, learned), RedisRecords(link, ttl_seconds, admittance)
     limiter = ClusterLimiter(link, admittance, learned)
     return limiter, ClusterRecords(link, ttl_seconds, admittance, limiter)
+
+
+def _trail(settings: Settings, url: str, clock: SystemClock, log: Log, metrics: Metrics, ends: AsyncExitStack) -> Trail:
+    """Every decision, in Redis as well, but over a connection of its own: nothing that it meets concerns a cancel."""
+    audit = settings.audit
+    if not audit.enabled:
+        return NO_TRAIL
+    link = Link(url, TRAIL_TIMEOUT_MS, metrics.redis)
+    bounds = TrailBounds(audit.retention_days * DAY_MS, audit.entries_most, audit.reply_bytes)
+    began = Began(__version__, {venue: dict(own.site.options) for venue, own in settings.venues.items()})
+    trail = RedisTrail(link, clock, secrets.token_hex(8), bounds, began, Watch(log, metrics))
+    ends.push_async_callback(link.aclose)
+    ends.push_async_callback(trail.aclose)
+    return trail
 
 
 def _tell_data_lost(log: Log, key: str, why: str) -> None:
@@ -220,21 +240,24 @@ def _front(entrance: Entrance, shared: Shared, parts: Cancelling) -> Front:
         return answer_body(asked, answer, clock.now_ms())
 
     courier = Courier(clock, limiter, shared.gates, limiter, parts.sender, metrics)
-    reader = Reader(clock, parts.dispatcher, courier)
-    follower = Follower(clock, records, Resolver(parts.desks, clock, parts.keeper, records, reader, metrics, encode))
+    trail = shared.trail
+    reader = Reader(clock, parts.dispatcher, courier, trail)
+    resolver = Resolver(parts.desks, clock, parts.keeper, records, reader, metrics, encode, trail)
+    follower = Follower(clock, records, resolver)
     pipeline = Pipeline(
         desks=parts.desks,
         clock=clock,
         credentials=parts.keeper,
         records=records,
         dispatcher=parts.dispatcher,
-        errands=Errands(clock, courier, metrics),
+        errands=Errands(clock, courier, metrics, trail),
         reader=reader,
         follower=follower,
         continuity=limiter,
         meter=metrics,
         noise=secrets.token_bytes,
         encode=encode,
+        trail=trail,
     )
     return Front(
         desks=parts.desks,

@@ -160,6 +160,14 @@ class Metrics:
         """So many log lines were dropped."""
         self._process.log_dropped.inc(lines)
 
+    def trail_dropped(self, decisions: int) -> None:
+        """The audit trail lost so many decisions."""
+        self._process.trail_dropped.inc(decisions)
+
+    def trail_waiting(self, entries: int) -> None:
+        """So many entries of the audit trail are not stored yet."""
+        self._process.trail_waiting.set(entries)
+
     # -- levels, looked up when somebody asks --------------------------------------------------------------------
 
     def on_scrape(self, look: Callable[[], None]) -> None:

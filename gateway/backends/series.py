@@ -33,7 +33,7 @@ FETCHES = ("ok", "failed")
 RELOADS = ("taken", "refused")
 REDIS_CALLS = (
     *("claim", "mark_sent", "settle", "get", "reserve", "give_back", "outlook", "arm", "ping"),
-    *("cross", "key_take", "key_keep", OTHER),
+    *("cross", "key_take", "key_keep", "trail_append", OTHER),
 )
 CLOSURES = ("limited", "banned")
 RESOLVED = (*(outcome for outcome in Outcome if MEANINGS[outcome].kept), Outcome.UNKNOWN)
@@ -84,6 +84,8 @@ class ProcessSeries:
     config_reloads: dict[str, Counter]
     config_last_ok: Gauge
     tls_reloads: dict[str, Counter]
+    trail_dropped: Counter
+    trail_waiting: Gauge
 
 
 class Register:
@@ -128,6 +130,8 @@ class Register:
         self.config_last_ok = level("config_last_reload_successful", "0 while a changed settings file is refused.")
         self.tls_reloads = count("tls_reload", "The listener's certificate read again while running.", "result")
         self.log_dropped = count("log_dropped", "Log lines dropped because the reader of stdout was too slow.")
+        self.trail_dropped = count("trail_dropped", "Decisions that the audit trail lost; it says where.")
+        self.trail_waiting = level("trail_waiting", "Entries of the audit trail that are not stored yet.")
 
     def _count(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(PREFIX + name, text, labels, registry=self._registry)
@@ -177,4 +181,6 @@ class Register:
             config_reloads={result: self.config_reloads.labels(result) for result in RELOADS},
             config_last_ok=self.config_last_ok,
             tls_reloads={result: self.tls_reloads.labels(result) for result in RELOADS},
+            trail_dropped=self.trail_dropped,
+            trail_waiting=self.trail_waiting,
         )

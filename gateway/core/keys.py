@@ -45,3 +45,13 @@ def order(account: Account, by: By, ref: str) -> str:
 def idempotency(caller: str, key: str) -> str:
     """Which record a caller's Idempotency-Key belongs to."""
     return f"{PREFIX}:{{idem:{_digest(caller, key)}}}"
+
+
+def trail(stream: str) -> tuple[str, str]:
+    """One process's audit trail: the stream, and its head."""
+    return f"{PREFIX}:{{trail:{stream}}}:log", f"{PREFIX}:{{trail:{stream}}}:head"
+
+
+def trails() -> str:
+    """Which trails there are."""
+    return f"{PREFIX}:{{trails}}"

@@ -14,6 +14,7 @@ from pathlib import Path
 from gateway.core.access import Caller
 from gateway.core.model import VenueId
 from gateway.core.redis_address import TlsFiles
+from gateway.settings.audit import Audit, read_audit
 from gateway.settings.auth import Jwt, read_auth
 from gateway.settings.callers import Ways, read_callers
 from gateway.settings.paths import optional, readable
@@ -82,6 +83,7 @@ class Settings:
     secrets: Secrets
     jwt: Jwt | None
     log: Log
+    audit: Audit
     callers: tuple[Caller, ...]
     venues: Mapping[VenueId, VenueSettings]
 
@@ -129,6 +131,7 @@ def _settings(root: Section, folder: Path, venues: tuple[Venue, ...]) -> Setting
         jwt=jwt,
         log=_log(root),
         callers=read_callers(root, venues, ways),
+        audit=read_audit(root),
         venues=read_venues(root, venues),
     )
 

@@ -40,6 +40,8 @@ PROMISED = {
 }
 BESIDES: dict[str, set[str]] = {
     "log_dropped_total": set(),
+    "trail_dropped_total": set(),
+    "trail_waiting": set(),
     "jwks_fetch_total": {"result"},
     "config_reload_total": {"result"},
     "config_last_reload_successful": set(),

@@ -105,3 +105,5 @@ def test_the_keys_of_running_replicas_stay_where_they_are() -> None:
     assert keys.holder(account) == "cg1:{orderly:desk-a}:limits"
     assert keys.gate(account) == "cg1:{orderly:desk-a}:gate"
     assert keys.record(RecordId("01A", account)) == "cg1:{orderly:desk-a}:rec:01A"
+    assert keys.trail("0f") == ("cg1:{trail:0f}:log", "cg1:{trail:0f}:head")
+    assert keys.trails() == "cg1:{trails}"

@@ -18,11 +18,10 @@ PATH_MOST_BYTES = 100
 @contextlib.contextmanager
 def socket_folder(data_dir: Path) -> Iterator[Path]:
     """The data folder if a socket's path fits, else a short folder of ours, always the same for this data folder."""
-    if len(os.fsencode(data_dir / SOCKET)) <= PATH_MOST_BYTES:
+    folder = socket_at(data_dir).parent
+    if folder == data_dir:
         yield data_dir
         return
-    name = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]
-    folder = Path(tempfile.gettempdir(), f"cancel-gateway-{os.getuid()}-{name}")
     folder.mkdir(mode=0o700, exist_ok=True)
     _check_ours(folder)
     try:
@@ -31,6 +30,14 @@ def socket_folder(data_dir: Path) -> Iterator[Path]:
         (folder / SOCKET).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             folder.rmdir()
+
+
+def socket_at(data_dir: Path) -> Path:
+    """The socket of whichever server runs on this data folder."""
+    if len(os.fsencode(data_dir / SOCKET)) <= PATH_MOST_BYTES:
+        return data_dir / SOCKET
+    name = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]
+    return Path(tempfile.gettempdir(), f"cancel-gateway-{os.getuid()}-{name}", SOCKET)
 
 
 def _check_ours(folder: Path) -> None:

@@ -1,0 +1,320 @@
+"""The audit trail as values: what was decided, how it is written, and the chain that holds the entries together.
+
+An entry is one line of JSON with sorted keys and neither floats nor spaces, so that reading and writing it again gives
+the same bytes. Its hash covers the hash of the entry before it: whoever takes one out, changes one or swaps two breaks
+the chain at that place. No secret may stand in an entry: of a request only method, path and a digest without its
+signature, of a reply its body only where it repeats nothing that the request hides.
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias, assert_never
+
+import orjson
+
+from gateway.core.admission import Gated, Slot
+from gateway.core.answer import Asked
+from gateway.core.idempotency import Claimed, Fresh, Known, Late, Mismatch, RecordId
+from gateway.core.model import Account, Cancel, Op, OrderRef
+from gateway.core.outcome import AuthRefused, Outcome, ReadBack, Seen, Settled, Sighting, Throttled, Unclear, Verdict
+from gateway.core.wire import (
+    PLAIN_HEADERS,
+    REDACTED,
+    SIGNATURE_IN_URL,
+    NotSent,
+    Reply,
+    SendResult,
+    Unconfirmed,
+    WireRequest,
+)
+
+FORMAT = 1
+GENESIS = bytes(32)
+READ_HEADERS = ("retry-after",)
+"""All that the venues read of a reply besides its status and body."""
+HIDDEN_LEAST = 8
+"""Hidden values shorter than this are none; looking for them in replies would find them by chance."""
+
+Tree: TypeAlias = dict[str, object]
+Options: TypeAlias = Mapping[str, Mapping[str, str | int | bool]]
+"""Each venue's own settings: how a reply is read may depend on them."""
+
+
+# Decisions are written down on the path of a cancel, where a plain tuple costs a third of a frozen dataclass.
+
+
+class Began(NamedTuple):
+    """A process took up its work."""
+
+    version: str
+    options: Options
+
+
+class Ended(NamedTuple):
+    """It ended in good order: nothing follows."""
+
+
+class Claiming(NamedTuple):
+    """A cancel was asked for, and what the store said; `record` is None where it was not asked."""
+
+    asked: Asked
+    record: RecordId | None
+    claimed: Claimed | Gated
+
+
+class Slotted(NamedTuple):
+    """A cancel that had to wait got a slot."""
+
+    cancel: Cancel
+    record: RecordId | None
+    slot: Slot
+
+
+class Exchanged(NamedTuple):
+    """A request was to be sent, what came back, and how that was read for each order."""
+
+    op: Op
+    account: Account
+    orders: tuple[OrderRef, ...]
+    request: WireRequest
+    slot: Slot
+    result: SendResult
+    read_as: "tuple[Verdict | Sighting | NotSent, ...]"
+
+
+class Settling(NamedTuple):
+    """What came of a cancel."""
+
+    cancel: Cancel
+    record: RecordId | None
+    outcome: Outcome
+    attempts: int
+
+
+class Gap(NamedTuple):
+    """So many decisions are missing here: they came faster than they could be stored."""
+
+    lost: int
+
+
+class Trimmed(NamedTuple):
+    """Everything up to this entry may be gone from now on; its hash is where the chain then begins."""
+
+    seq: int
+    hash: bytes
+    at_ms: int
+    options: Options
+
+
+Decision: TypeAlias = Began | Ended | Claiming | Slotted | Exchanged | Settling | Gap | Trimmed
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One link of the chain, as it is stored."""
+
+    seq: int
+    at_ms: int
+    data: bytes
+    hash: bytes
+
+    @property
+    def id(self) -> str:
+        """Its id in the stream: ordered as the chain is, and by time, so that old ones can be cut off."""
+        return f"{self.at_ms}-{self.seq}"
+
+
+def chained(before: bytes, data: bytes) -> bytes:
+    """The hash of an entry."""
+    return hashlib.sha256(before + data).digest()
+
+
+def link(seq: int, at_ms: int, before: bytes, what: Decision, body_most: int) -> Entry:
+    """Write a decision down as the next entry; of a reply's body at most so many bytes are kept, or nothing."""
+    data = written({"n": seq, "at": at_ms} | _tree(what, body_most))
+    return Entry(seq, at_ms, data, chained(before, data))
+
+
+def written(tree: Tree) -> bytes:
+    """The one encoding."""
+    return orjson.dumps(tree, option=orjson.OPT_SORT_KEYS)
+
+
+def read(data: bytes) -> Tree | None:
+    """An entry's content; None where it can be none of ours."""
+    try:
+        tree = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return tree if isinstance(tree, dict) else None
+
+
+def path_of(request: WireRequest) -> str:
+    """Where a request goes, without host and query."""
+    return "/" + request.url.partition("://")[2].partition("/")[2].partition("?")[0]
+
+
+def digest_of(request: WireRequest) -> str:
+    """Which request it was: of its method, its URL without the signature, and its body."""
+    shown = SIGNATURE_IN_URL.sub(REDACTED, request.url)
+    return hashlib.sha256(f"{request.method} {shown}\n".encode() + request.body).hexdigest()
+
+
+def repeats_hidden(request: WireRequest, body: bytes) -> bool:
+    """Whether a reply repeats what people may not see of the request, as an error page may."""
+    hidden = [value.removeprefix("Bearer ") for name, value in request.headers if name.lower() not in PLAIN_HEADERS]
+    hidden += SIGNATURE_IN_URL.findall(request.url)
+    plain = body.replace(b"\\", b"") if b"\\" in body else body
+    return any(len(value) >= HIDDEN_LEAST and value.encode() in plain for value in hidden)
+
+
+def word(read_as: "Verdict | Sighting | NotSent") -> str:  # noqa: PLR0911  one case for each kind
+    """A verdict in few words; two that lead to different outcomes never share one."""
+    match read_as:
+        case Settled(outcome=outcome):
+            return outcome.value
+        case ReadBack(if_cancelled=gone, if_open=still, if_missing=missing):
+            return f"read_back {gone.value} {still.value} {missing.value}"
+        case Throttled(scope=scope, banned=banned):
+            return f"{'banned' if banned else 'limited'} {scope.value}"
+        case AuthRefused():
+            return "auth_refused"
+        case Unclear():
+            return "unclear"
+        case Seen(state=state):
+            return f"seen {state.value}"
+        case NotSent():
+            return "not_sent"
+        case _:
+            assert_never(read_as)
+
+
+# -- one tree for each decision --------------------------------------------------------------------------------------
+
+
+def _tree(what: Decision, body_most: int) -> Tree:  # noqa: PLR0911  one case for each decision
+    match what:
+        case Claiming():
+            return _claim(what)
+        case Exchanged():
+            return _exchange(what, body_most)
+        case Settling(cancel=cancel, record=record, outcome=outcome, attempts=attempts):
+            return _about(cancel, record) | {"is": "settle", "outcome": outcome.value, "attempts": attempts}
+        case Slotted(cancel=cancel, record=record, slot=slot):
+            return _about(cancel, record) | {"is": "slot"} | _slot(slot)
+        case Gap(lost=lost):
+            return {"is": "gap", "lost": lost}
+        case Trimmed(seq=seq, hash=at_hash, at_ms=at_ms, options=options):
+            return {"is": "trim", "upto": seq, "hash": at_hash.hex(), "upto_at": at_ms, "venues": options}
+        case Began(version=version, options=options):
+            return {"is": "begin", "format": FORMAT, "version": version, "venues": options}
+        case Ended():
+            return {"is": "end"}
+        case _:
+            assert_never(what)
+
+
+def _about(cancel: Cancel, record: RecordId | None) -> Tree:
+    return {"record": record.ulid if record else None, "orders": [_named(cancel.order)]} | _held(cancel.account)
+
+
+def _held(account: Account) -> Tree:
+    return {"venue": account.venue, "account": account.name}
+
+
+def _named(order: OrderRef) -> list[str | None]:
+    return [order.by.value, order.value, order.symbol]
+
+
+def _slot(slot: Slot) -> Tree:
+    return {"slot_us": slot.granted_us, "limits": [demand.limit for demand in slot.demands]}
+
+
+def _claim(what: Claiming) -> Tree:
+    asked = what.asked
+    return (
+        _about(asked.cancel, what.record)
+        | {"is": "claim", "caller": asked.caller, "request": asked.request_id, "lane": asked.lane.value}
+        | {"key": None if asked.key is None else hashlib.sha256(asked.key.encode()).hexdigest()[:16]}
+        | _claimed(what.claimed)
+    )
+
+
+def _claimed(claimed: Claimed | Gated) -> Tree:
+    match claimed:
+        case Fresh(slot=slot):
+            return {"claim": "fresh"} | ({} if slot is None else _slot(slot))
+        case Known(record=record):
+            return {"claim": "known", "known": record.id.ulid}
+        case Late():
+            return {"claim": "late"}
+        case Mismatch():
+            return {"claim": "mismatch"}
+        case Gated(scope=scope):
+            return {"claim": "gated", "scope": scope.value}
+        case _:
+            assert_never(claimed)
+
+
+def _exchange(what: Exchanged, body_most: int) -> Tree:
+    request = {"method": what.request.method, "path": path_of(what.request), "digest": digest_of(what.request)}
+    return (
+        {"is": "send", "op": what.op.value, "orders": [_named(order) for order in what.orders], "sent": request}
+        | {"read_as": [word(one) for one in what.read_as]}
+        | _held(what.account)
+        | _slot(what.slot)
+        | _came(what, body_most)
+    )
+
+
+def _came(what: Exchanged, body_most: int) -> Tree:
+    match what.result:
+        case Reply() as reply:
+            return {"reply": _reply(what.request, reply, body_most)}
+        case NotSent(reason=reason) | Unconfirmed(reason=reason):
+            return {"no_reply": reason, "left": not isinstance(what.result, NotSent)}
+        case _:
+            assert_never(what.result)
+
+
+def _reply(request: WireRequest, reply: Reply, body_most: int) -> Tree:
+    said = {name: reply.headers[name] for name in READ_HEADERS if name in reply.headers}
+    tree: Tree = {"status": reply.status, "at": reply.at_ms, "digest": hashlib.sha256(reply.body).hexdigest()}
+    tree |= {"headers": said} if said else {}
+    if len(reply.body) > body_most:
+        return tree | {"withheld": "long"}
+    if repeats_hidden(request, reply.body):
+        return tree | {"withheld": "secret"}
+    try:
+        return tree | {"body": reply.body.decode()}
+    except UnicodeDecodeError:
+        return tree | {"body64": base64.b64encode(reply.body).decode()}
+
+
+def reply_in(tree: Mapping[str, object]) -> Reply | None:
+    """The reply that an entry kept; None where it kept none, or what it kept is not what its digest says."""
+    match tree:
+        case {"status": int(status), "at": int(at_ms), "digest": str(digest)}:
+            body = _body(tree)
+        case _:
+            return None
+    if body is None or hashlib.sha256(body).hexdigest() != digest:
+        return None
+    said = tree.get("headers")
+    headers = {str(name): str(value) for name, value in said.items()} if isinstance(said, dict) else {}
+    return Reply(status, headers, body, at_ms)
+
+
+def _body(tree: Mapping[str, object]) -> bytes | None:
+    match tree:
+        case {"body": str(text)}:
+            return text.encode()
+        case {"body64": str(text)}:
+            try:
+                return base64.b64decode(text)
+            except ValueError:
+                return None
+        case _:
+            return None
