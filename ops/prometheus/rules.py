@@ -23,7 +23,7 @@ CALLERS_OWN = (
 NOT_ADMITTED = (
     "over_deadline|overloaded|venue_limited|venue_banned|venue_unavailable|venue_auth|secret_unavailable|internal"
 )
-TERMINAL_BOUND_S, RESOLVED_BOUND_S = "5.0", "60.0"
+TERMINAL_BOUND_S, RESOLVED_BOUND_S = 5, 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +83,10 @@ def _rate(metric: str, labels: str = "") -> str:
     return f"sum by (venue) (rate({PREFIX}_{metric}{chosen}[{{window}}]))"
 
 
-def _later_than(histogram: str, bound: str) -> tuple[str, str]:
+def _later_than(histogram: str, bound: int) -> tuple[str, str]:
     """Events beyond a bound, and all of them."""
     everything = _rate(f"{histogram}_count")
-    within = _rate(f"{histogram}_bucket", f'le="{bound}"')
+    within = _rate(f"{histogram}_bucket", f'le="{bound}.0"')
     return f"({everything} - {within})", everything
 
 
@@ -109,7 +109,7 @@ OBJECTIVES = (
         _terminal_late,
         _terminal_all,
         "CancelsSlowToEnd",
-        f"Orders at {{{{ $labels.venue }}}} take longer than {TERMINAL_BOUND_S.removesuffix('.0')} s to be provably gone",
+        f"Orders at {{{{ $labels.venue }}}} take longer than {TERMINAL_BOUND_S} s to be provably gone",
         "gateway-truth",
     ),
     Objective(
@@ -118,7 +118,7 @@ OBJECTIVES = (
         _resolved_late,
         _resolved_all,
         "UnknownsSlowToResolve",
-        f"Unknown cancels at {{{{ $labels.venue }}}} take longer than {RESOLVED_BOUND_S.removesuffix('.0')} s to resolve",
+        f"Unknown cancels at {{{{ $labels.venue }}}} take longer than {RESOLVED_BOUND_S} s to resolve",
         "gateway-truth",
     ),
 )
