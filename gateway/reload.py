@@ -123,11 +123,19 @@ class Reloader:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._called.set)
         while True:
             called = await self._rung()
-            file, pems = await asyncio.to_thread(lambda: (self._file.changed(), self._pems.changed()))
-            if file or called:
+            file, pems = await asyncio.to_thread(self._look, called)
+            if file:
                 await self._take_settings()
-            if pems or called:
+            if pems:
                 self._take_certificates()
+
+    def _look(self, called: bool) -> tuple[bool, bool]:  # noqa: FBT001  called from a thread, which takes no names
+        """Whether the settings and the certificates are to be read; whoever asked for it need not wait."""
+        if not called:
+            return self._file.changed(), self._pems.changed()
+        self._file.take()
+        self._pems.take()
+        return True, True
 
     async def _rung(self) -> bool:
         """Wait for the next look; True where a signal was faster."""

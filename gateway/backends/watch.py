@@ -25,6 +25,10 @@ class FileWatch:
         self._taken = marks
         return True
 
+    def take(self) -> None:
+        """They are about to be read as they are, at rest or not."""
+        self._taken = self._seen = self._marks()
+
     def _marks(self) -> tuple[Mark, ...]:
         return tuple(_mark(path) for path in self._paths)
 

@@ -4,7 +4,7 @@ from aiohttp import web
 
 from gateway.web import handlers, health
 from gateway.web.front import FRONT, Front
-from gateway.web.listener import Runner
+from gateway.web.listener import WHOLE_S, Runner
 from gateway.web.middleware import guard
 from gateway.web.openapi import show_docs, show_openapi
 
@@ -38,9 +38,9 @@ def admin_app(vitals: health.Vitals) -> web.Application:
     return app
 
 
-def runner(app: web.Application) -> web.AppRunner:
+def runner(app: web.Application, whole_s: float = WHOLE_S) -> web.AppRunner:
     """A runner with the limits of our own listener; a handler whose caller left is cancelled, and sees to the rest."""
-    return Runner(
+    made = Runner(
         app,
         access_log=None,
         handle_signals=False,
@@ -51,3 +51,5 @@ def runner(app: web.Application) -> web.AppRunner:
         max_headers=HEADERS_MOST,
         shutdown_timeout=SHUTDOWN_S,
     )
+    made.whole_s = whole_s
+    return made

@@ -24,14 +24,15 @@ UNREADABLE = "this is no HTTP request that can be read"
 class Connection(web.RequestHandler):
     """One caller's connection, and the certificate that was shown when it was made."""
 
-    __slots__ = ("_shown", "_too_late")
+    __slots__ = ("_shown", "_too_late", "whole_s")
     _shown: Shown
     _too_late: asyncio.TimerHandle | None
+    whole_s: float
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take down who is at the other end, who has to say something soon."""
         self._shown = _shown(transport.get_extra_info("peercert"))
-        self._too_late = self._loop.call_later(WHOLE_S, self._hang_up)
+        self._too_late = self._loop.call_later(self.whole_s, self._hang_up)
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -49,7 +50,7 @@ class Connection(web.RequestHandler):
         if whole:
             self._is_whole()
         elif self._too_late is None:
-            self._too_late = self._loop.call_later(WHOLE_S, self._hang_up)
+            self._too_late = self._loop.call_later(self.whole_s, self._hang_up)
 
     def _is_whole(self) -> None:
         if self._too_late is not None:
@@ -90,17 +91,21 @@ def _shown(certificate: Mapping[str, object] | None) -> Shown:
 
 
 class Listener(web.Server):
-    """Makes our kind of connection."""
+    """Makes our kind of connection. `whole_s` is how long a request may take to come in, head and body."""
+
+    whole_s = WHOLE_S
 
     def __call__(self) -> Connection:
         """One more caller."""
-        return Connection(self, loop=self._loop, **self._kwargs)
+        made = Connection(self, loop=self._loop, **self._kwargs)
+        made.whole_s = self.whole_s
+        return made
 
 
 class Site(web.TCPSite):
     """Where it listens. aiohttp gives a TLS handshake a minute, and names no way to say otherwise."""
 
-    __slots__ = ()
+    handshake_s = HANDSHAKE_S
 
     async def start(self) -> None:
         """Listen."""
@@ -113,15 +118,18 @@ class Site(web.TCPSite):
             self._port,
             ssl=self._ssl_context,
             backlog=self._backlog,
-            ssl_handshake_timeout=None if self._ssl_context is None else HANDSHAKE_S,
+            ssl_handshake_timeout=None if self._ssl_context is None else self.handshake_s,
         )
 
 
 class Runner(web.AppRunner):
     """Runs an application behind our listener. aiohttp has no public place where the connection's class is chosen."""
 
-    __slots__ = ()
+    __slots__ = ("whole_s",)
+    whole_s: float
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        return Listener(made.request_handler, request_factory=made.request_factory, **self._kwargs)
+        ours = Listener(made.request_handler, request_factory=made.request_factory, **self._kwargs)
+        ours.whole_s = self.whole_s
+        return ours

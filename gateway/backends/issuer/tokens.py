@@ -31,10 +31,11 @@ class Head:
 class IssuerTokens:
     """Verifies tokens against the keys of one issuer. A key that is gone takes what was known by it along."""
 
-    def __init__(self, keys: IssuerKeys, expected: Expected, clock: Clock) -> None:
+    def __init__(self, keys: IssuerKeys, expected: Expected, clock: Clock, known_most: int = KNOWN_MOST) -> None:
         self._keys = keys
         self._expected = expected
         self._clock = clock
+        self._known_most = known_most
         self._known: dict[str, Subject] = {}
         self._generation = keys.generation
 
@@ -70,7 +71,7 @@ class IssuerTokens:
             self._known.clear()
             self._generation = self._keys.generation
         self._known.pop(digest, None)
-        while len(self._known) >= KNOWN_MOST:
+        while len(self._known) >= self._known_most:
             self._known.pop(next(iter(self._known)))
         self._known[digest] = subject
 
