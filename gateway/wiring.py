@@ -24,6 +24,7 @@ from gateway.backends.metrics import Metrics
 from gateway.backends.records import RedisRecords
 from gateway.backends.redis.embedded import EmbeddedRedis
 from gateway.backends.redis.link import EMBEDDED, Link
+from gateway.backends.rehearsal import Rehearsal
 from gateway.backends.sender import Line, VenueSender
 from gateway.backends.tls import ListenerTls
 from gateway.backends.trail import DAY_MS, RedisTrail, Watch
@@ -147,7 +148,7 @@ async def _shared(settings: Settings, log: Log, ends: AsyncExitStack) -> Shared:
     limiter = FallbackLimiter(
         shared,
         LocalLimiter(clock, settings.redis.replicas_max, ahead),
-        link.ping,
+        Rehearsal(link),
         partial(_tell_degraded, metrics, log),
     )
     ends.push_async_callback(limiter.aclose)
@@ -310,7 +311,7 @@ async def _redis_state(shared: Shared) -> Component:
     if shared.limiter.degraded:
         return Component(ok=False, detail=f"working on this replica's own share: {shared.limiter.reason}")
     try:
-        await shared.link.ping()
+        await shared.limiter.check()
     except Unavailable as lost:
         return Component(ok=False, detail=lost.reason)
     return Component(ok=True, detail="answers")

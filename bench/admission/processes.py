@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from gateway.backends.redis.embedded import find_server
 
@@ -87,6 +89,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def is_free(port: int) -> bool:
+    """Whether nobody listens there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
 def gateway(config: Path, log: Path, **environment: str) -> Process:
     """`cancel-gateway serve` of this tree."""
     return start([sys.executable, "-m", "gateway", "serve", "--config", str(config)], log, **environment)
@@ -124,12 +132,13 @@ class Clock:
 
 @dataclass(slots=True)
 class Valkey:
-    """One server on a port that stays the same through restarts."""
+    """One server on a port that stays the same through restarts; a sentinel where there is a file for one."""
 
     folder: Path
     port: int = field(default_factory=free_port)
     environment: Mapping[str, str] = field(default_factory=dict)
     options: tuple[str, ...] = ()
+    sentinel: Path | None = None
     process: Process | None = None
 
     @property
@@ -137,16 +146,12 @@ class Valkey:
         return f"redis://127.0.0.1:{self.port}"
 
     def client(self) -> Redis:
-        return Redis(host="127.0.0.1", port=self.port, socket_timeout=2)
+        return Redis(host="127.0.0.1", port=self.port, socket_timeout=2, retry=Retry(NoBackoff(), 0))
 
     def start(self) -> None:
         """Start, and wait until it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = [
-            *(str(find_server()), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
-            *("--save", "", "--appendonly", "no", "--enable-debug-command", "local", *self.options),
-        ]
-        self.process = start(command, self.folder / "log", **self.environment)
+        self.process = start([str(find_server()), *self._words()], self.folder / "log", **self.environment)
         deadline = time.monotonic() + START_S
         with self.client() as client:
             while True:
@@ -157,6 +162,14 @@ class Valkey:
                     time.sleep(0.005)
                 else:
                     return
+
+    def _words(self) -> list[str]:
+        if self.sentinel is not None:
+            return [str(self.sentinel), "--sentinel"]
+        return [
+            *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
+            *("--save", "", "--appendonly", "no", "--enable-debug-command", "local", *self.options),
+        ]
 
     def do(self, *command: str) -> object:
         """One command."""

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from bench.admission import batches, gates, lanes, parked, replica_faults, saturation, store_faults
+from bench.admission import batches, failovers, gates, lanes, parked, replica_faults, saturation, store_faults
 from bench.admission.result import Result
 
 
@@ -30,6 +30,11 @@ ALL = (
     Scenario("redis-blips", store_faults.blips, 18),
     Scenario("redis-cut-off", store_faults.cut_off, 18),
     Scenario("split-brain", store_faults.split, 15),
+    Scenario("sentinel-stale", failovers.sentinel_stale, 24),
+    Scenario("sentinel-zombie", failovers.sentinel_zombie, 30),
+    Scenario("cluster-kill", failovers.cluster_kill, 24),
+    Scenario("cluster-failover", failovers.cluster_failover, 24),
+    Scenario("cluster-migration", failovers.cluster_migration, 24),
     Scenario("gateway-kill", replica_faults.killed, 18),
     Scenario("gateway-sigstop", replica_faults.stopped, 18),
     Scenario("gateway-hiccups", replica_faults.hiccups, 18),

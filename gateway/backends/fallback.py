@@ -5,11 +5,12 @@ cost one whole window, so that what was sent under one rule has rested before th
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from gateway.core.admission import Demand, Gated, Slot
 from gateway.core.ledger import Granted, Ledger, decide
 from gateway.core.ledger import outlook as look
+from gateway.core.model import Account
 from gateway.core.share import share
 from gateway.ports import Clock, Limiter, Outlook, TooFar, Unavailable
 
@@ -71,16 +72,19 @@ class FallbackLimiter:
         self,
         shared: Limiter,
         local: LocalLimiter,
-        probe: Callable[[], Awaitable[object]],
+        probe: Callable[[Iterable[Account]], Awaitable[object]],
         changed: Callable[[bool, str], None],
     ) -> None:
+        """`probe` raises Unavailable where Redis would not do what is asked of it for these holders."""
         self._shared = shared
         self._local = local
         self._probe = probe
         self._changed = changed
         self._longest_window_s = 0.0
+        self._holders: set[Account] = set()
         self._returning: asyncio.Task[None] | None = None
         self._resting = False
+        self._spoiled = False
         self._reason = ""
 
     @property
@@ -90,12 +94,18 @@ class FallbackLimiter:
 
     @property
     def reason(self) -> str:
-        """Why it is degraded; empty where it is not."""
+        """Why it is degraded, as Redis said last; empty where it is not."""
         return self._reason
+
+    async def check(self) -> None:
+        """Raise Unavailable where Redis would not do what is asked of it."""
+        await self._probe(tuple(self._holders))
 
     def lose(self, reason: str) -> None:
         """Redis was found missing, here or elsewhere: go over to the share."""
         if self._returning is not None:
+            # A rest counts only on one and the same server: others may have been given slots on the one before.
+            self._spoiled = True
             return
         self._reason = reason
         self._local.restart()
@@ -162,21 +172,27 @@ class FallbackLimiter:
     def _note(self, demands: tuple[Demand, ...]) -> None:
         for demand in demands:
             self._longest_window_s = max(self._longest_window_s, demand.window_us / US_PER_S)
+            self._holders.add(demand.holder)
 
     async def _return(self) -> None:
-        """Probe until Redis answers, let the local sends rest for a window, and go back."""
-        while not await self._answers():  # noqa: ASYNC110  Redis tells nobody when it is back
+        """Go back as soon as Redis serves, and still does after the local sends have rested for a window."""
+        while not (await self._serves() and await self._serves_after_rest()):  # noqa: ASYNC110  Redis tells nobody
             await asyncio.sleep(PROBE_EVERY_S)
-        self._resting = True
-        await asyncio.sleep(self._longest_window_s)
-        self._resting = False
         self._returning = None
         self._reason = ""
         self._changed(False, "")
 
-    async def _answers(self) -> bool:
+    async def _serves_after_rest(self) -> bool:
+        self._resting, self._spoiled = True, False
+        await asyncio.sleep(self._longest_window_s)
+        serves = await self._serves()
+        self._resting = False
+        return serves and not self._spoiled
+
+    async def _serves(self) -> bool:
         try:
-            await self._probe()
-        except Unavailable:
+            await self.check()
+        except Unavailable as lost:
+            self._reason = lost.reason
             return False
         return True

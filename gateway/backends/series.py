@@ -33,7 +33,7 @@ FETCHES = ("ok", "failed")
 RELOADS = ("taken", "refused")
 REDIS_CALLS = (
     *("claim", "mark_sent", "settle", "get", "reserve", "give_back", "outlook", "arm", "ping"),
-    *("cross", "key_take", "key_keep", "trail_append", OTHER),
+    *("rehearse", "cross", "key_take", "key_keep", "trail_append", OTHER),
 )
 CLOSURES = ("limited", "banned")
 RESOLVED = (*(outcome for outcome in Outcome if MEANINGS[outcome].kept), Outcome.UNKNOWN)

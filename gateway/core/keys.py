@@ -32,6 +32,11 @@ def gate(account: Account) -> str:
     return f"{_tag(account)}:gate"
 
 
+def rehearsal(account: Account) -> str:
+    """Where it is tried whether an account's data can be written."""
+    return f"{_tag(account)}:rehearsal"
+
+
 def record(at: RecordId) -> str:
     """One cancel's record."""
     return f"{_tag(at.account)}:rec:{at.ulid}"
@@ -45,6 +50,11 @@ def order(account: Account, by: By, ref: str) -> str:
 def idempotency(caller: str, key: str) -> str:
     """Which record a caller's Idempotency-Key belongs to."""
     return f"{PREFIX}:{{idem:{_digest(caller, key)}}}"
+
+
+def idempotency_rehearsal() -> str:
+    """Where it is tried whether Idempotency-Keys can be written."""
+    return f"{PREFIX}:{{idem:rehearsal}}"
 
 
 def trail(stream: str) -> tuple[str, str]:

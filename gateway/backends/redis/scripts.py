@@ -61,13 +61,14 @@ REOPEN = _script("reopen", TIME, GATE)
 STANDING = _script("standing", TIME, GATE)
 CROSS = _script("cross", TIME, GATE)
 RETREAT = _script("retreat", TIME, GATE)
+REHEARSE = _script("rehearse")
 KEY_TAKE, KEY_KEEP, KEY_FREE = (_script(name) for name in ("key_take", "key_keep", "key_free"))
 TRAIL_APPEND, TRAIL_REGISTER = _script("trail_append"), _script("trail_register")
 TRAIL_READ, TRAIL_LIST = _script("trail_read"), _script("trail_list")
 
 ALL = (
     *(RESERVE, GIVE_BACK, OUTLOOK, ARM, LEARN, CLAIM, MARK_SENT, SETTLE, GET, CLOSE, REOPEN, STANDING),
-    *(CROSS, RETREAT, KEY_TAKE, KEY_KEEP, KEY_FREE),
+    *(CROSS, RETREAT, KEY_TAKE, KEY_KEEP, KEY_FREE, REHEARSE),
     *(TRAIL_APPEND, TRAIL_REGISTER, TRAIL_READ, TRAIL_LIST),
 )
 

@@ -23,6 +23,7 @@ Waiter: TypeAlias = "asyncio.Future[Answer]"
 LATE = "no answer in time"
 REASON_MOST = 120
 KINDS = ("OOM", "NOPERM", "READONLY")
+ACL_IN_SCRIPT = ("ACL failure in script", "can't run this command", "can't access at least one")  # Valkey 8; Redis 6
 NOTHING = object()
 
 
@@ -41,8 +42,8 @@ def refused(error: ReplyError) -> Unavailable:
     """A refusal as the lost dependency that it is; OOM, NOPERM and READONLY always stand first in the reason."""
     text = " ".join(str(error).split())
     kind = next((kind for kind in KINDS if kind in text), "")
-    if "can't run this command" in text or "can't access at least one" in text:
-        kind = "NOPERM"  # what servers before 7 say of an ACL inside a script
+    if any(words in text for words in ACL_IN_SCRIPT):
+        kind = "NOPERM"
     shown = text if text.startswith(kind) else f"{kind} {text}"
     return Unavailable("redis", f"refused ({shown[:REASON_MOST]})")
 
