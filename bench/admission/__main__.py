@@ -5,14 +5,16 @@ import json
 import os
 import platform
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import uvloop
 
 from bench.admission import processes
+from bench.admission.plot import write_plot
 from bench.admission.result import Result, shown
 from bench.admission.scenarios import ALL, Scenario
+from bench.admission.table import table
 
 TARGET = Path(__file__).parents[1] / "results" / "admission.json"
 
@@ -37,13 +39,18 @@ async def play(scenario: Scenario) -> Result:
 def keep(results: list[Result], target: Path) -> None:
     """Write the figures down beside those of scenarios that were not played now."""
     known = json.loads(target.read_text())["scenarios"] if target.exists() else {}
+    target.parent.mkdir(exist_ok=True)
     for result in results:
-        known[result.name] = asdict(result) | {"kept": result.kept}
+        known[result.name] = asdict(replace(result, series=None)) | {"kept": result.kept}
+        del known[result.name]["series"]
+        if result.series is not None:
+            write_plot(result.series, target.parent)
     order = {scenario.name: index for index, scenario in enumerate(ALL)}
     ordered = dict(sorted(known.items(), key=lambda item: order.get(item[0], len(order))))
     machine = {"cores": os.cpu_count(), "python": platform.python_version()}
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps({"machine": machine, "scenarios": ordered}, indent=1, default=str) + "\n")
+    text = json.dumps({"machine": machine, "scenarios": ordered}, indent=1, default=str)
+    target.write_text(text + "\n")
+    target.with_suffix(".md").write_text(table(machine, json.loads(text)["scenarios"], ALL))
 
 
 def main() -> None:
@@ -51,9 +58,13 @@ def main() -> None:
     parser.add_argument("scenario", nargs="*")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--output", type=Path, default=TARGET)
+    parser.add_argument("--table", action="store_true", help="play nothing, write the table anew from the figures")
     options = parser.parse_args()
     if options.list:
         print("\n".join(f"{scenario.name:<24} {scenario.play.__doc__}" for scenario in ALL))
+        return
+    if options.table:
+        keep([], options.output)
         return
     processes.put_first(os.getpid())
     results = []

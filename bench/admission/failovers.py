@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from bench.admission import processes, topology
-from bench.admission.plot import Series, write_plot
 from bench.admission.processes import Valkey
 from bench.admission.result import Result
 from bench.admission.saturation import Seen, judged, saturated
@@ -36,17 +35,16 @@ async def _folder(name: str) -> AsyncIterator[Path]:
         processes.remove(folder)
 
 
-async def _played(name: str, seconds: float, url: str, some: Valkey, event: Fault) -> Result:
+async def _played(name: str, title: str, seconds: float, place: Sentinels | Cluster, event: Fault) -> Result:
     findings: Findings = {}
     setting = Setting()
-    async with scene(setting, valkey=some, redis_urls=[url] * setting.replicas) as world:
+    async with scene(setting, valkey=place.servers[0], redis_urls=[place.url] * setting.replicas) as world:
         seen = await saturated(world, seconds, lambda world: event(world, findings))
-        result = judged(name, world, seen)
+        result = judged(name, world, seen, title=title)
         for text, (measured, kept) in findings.items():
             result.promise(text, measured, kept=kept)
         share = _share_at_the_end(world, seen, seconds)
         result.promise("and it recovers: >= 80 % of the limit in the last quarter", f"{share:.0%}", kept=share >= 0.8)
-        write_plot(Series(name, seen.verdict.times(), setting.tokens, setting.per_ms, tuple(world.marks)))
         return result
 
 
@@ -80,7 +78,9 @@ async def sentinel_stale(seconds: float) -> Result:
             known = max(newest_grant(one) for one in watched.servers if one is not master and one is watched.named())
             _note_lost(findings, given, known)
 
-        return await _played("sentinel-stale", seconds, watched.url, watched.servers[0], event)
+        return await _played(
+            "sentinel-stale", "Sentinel promotes a replica that lacks the last writes", seconds, watched, event
+        )
 
 
 async def sentinel_zombie(seconds: float) -> Result:
@@ -101,7 +101,9 @@ async def sentinel_zombie(seconds: float) -> Result:
             await eventually(lambda: topology.role(master) == "linked", "the old master follows the new one")
             world.mark("demoted")
 
-        return await _played("sentinel-zombie", seconds, watched.url, watched.servers[0], event)
+        return await _played(
+            "sentinel-zombie", "the old master comes back after another was promoted", seconds, watched, event
+        )
 
 
 async def _promoted(world: World, watched: Sentinels, before: Valkey, findings: Findings) -> None:
@@ -124,12 +126,13 @@ async def cluster_kill(seconds: float) -> Result:
 
         async def event(world: World, findings: Findings) -> None:
             owner = put_up.owner()
-            witness = next(node for node in put_up.nodes if node is not owner)
+            witness = next(node for node in put_up.servers if node is not owner)
             world.mark("SIGKILL")
             owner.kill()
             await _moved(world, put_up, owner, witness, findings)
 
-        return await _played("cluster-kill", seconds, put_up.url, put_up.nodes[0], event)
+        title = "a replica takes over the hot slot"
+        return await _played("cluster-kill", title, seconds, put_up, event)
 
 
 async def cluster_failover(seconds: float) -> Result:
@@ -143,7 +146,9 @@ async def cluster_failover(seconds: float) -> Result:
             replica.do("CLUSTER", "FAILOVER")
             await _moved(world, put_up, owner, replica, findings)
 
-        return await _played("cluster-failover", seconds, put_up.url, put_up.nodes[0], event)
+        return await _played(
+            "cluster-failover", "master and replica of the hot slot change places", seconds, put_up, event
+        )
 
 
 async def cluster_migration(seconds: float) -> Result:
@@ -152,7 +157,7 @@ async def cluster_migration(seconds: float) -> Result:
 
         async def event(world: World, findings: Findings) -> None:
             source, slot = put_up.owner(), str(topology.HOT_SLOT)
-            masters = [node for node in put_up.nodes if topology.role(node) == "master"]
+            masters = [node for node in put_up.servers if topology.role(node) == "master"]
             target = next(node for node in masters if node is not source)
             world.mark("migration")
             target.do("CLUSTER", "SETSLOT", slot, "IMPORTING", put_up.id_of(source))
@@ -164,7 +169,9 @@ async def cluster_migration(seconds: float) -> Result:
             findings["keys that moved > 0"] = (moved, moved > 0)
             await _moved(world, put_up, source, target, findings)
 
-        return await _played("cluster-migration", seconds, put_up.url, put_up.nodes[0], event)
+        return await _played(
+            "cluster-migration", "the hot slot moves to another master while in use", seconds, put_up, event
+        )
 
 
 async def _moved_keys(source: Valkey, target: Valkey, slot: str) -> int:

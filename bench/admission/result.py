@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from bench.admission.plot import Series
+
 
 @dataclass(frozen=True, slots=True)
 class Promise:
@@ -23,6 +25,7 @@ class Result:
     promises: list[Promise] = field(default_factory=list)
     notes: dict[str, object] = field(default_factory=dict)
     skipped: str = ""
+    series: Series | None = None
 
     def promise(self, text: str, measured: object, *, kept: bool) -> None:
         """Write one down."""

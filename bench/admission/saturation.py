@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 from bench.admission.crowd import Ask, Tally, orders, saturating
+from bench.admission.plot import Series
 from bench.admission.result import Result
 from bench.admission.setting import Setting
 from bench.admission.venue import Verdict, efficiency, longest_gap_s, per_endpoint, too_early
@@ -45,8 +46,8 @@ async def saturated(world: World, seconds: float, event: Event | None = None, ea
     return Seen(tally, verdict, efficiency(verdict.times(), seconds, setting.tokens, setting.per_ms))
 
 
-def judged(name: str, world: World, seen: Seen, at_least: float | None = None) -> Result:
-    """What must hold of every saturated stretch."""
+def judged(name: str, world: World, seen: Seen, at_least: float | None = None, title: str = "") -> Result:
+    """What must hold of every saturated stretch; with a title it is drawn as well."""
     result = Result(name, violations=seen.verdict.violations, efficiency=seen.share)
     limit = world.setting.tokens
     result.promise("violations counted by the venue are 0", seen.verdict.violations, kept=not seen.verdict.violations)
@@ -55,18 +56,24 @@ def judged(name: str, world: World, seen: Seen, at_least: float | None = None) -
         result.promise(f"efficiency >= {at_least:.0%}", f"{seen.share:.1%}", kept=seen.share >= at_least)
     internal = seen.tally.outcomes.get("internal", 0)
     result.promise("no caller is told `internal`", internal, kept=not internal)
-    twice = sum(count > 1 for count in seen.verdict.asked.values())
+    note_outage(result, seen, world)
+    result.notes["orders asked for more than once"] = sum(count > 1 for count in seen.verdict.asked.values())
+    times = seen.verdict.times()
+    result.series = Series(name, title, times, limit, world.setting.per_ms, tuple(world.marks)) if title else None
+    if world.marks:
+        first = min(times, default=0.0)
+        result.notes["done to it"] = ", ".join(f"{word} at {at - first:.2f} s" for at, word in world.marks)
+    return result
+
+
+def note_outage(result: Result, seen: Seen, world: World) -> None:
+    """Write down what callers and the venue noticed of a fault."""
     result.notes |= {
         "told": seen.tally.outcomes,
         "longest gap": f"{longest_gap_s(seen.verdict.times()):.2f} s",
         "Redis found missing": world.degraded(),
-        "orders asked for more than once": twice,
     }
     note_early(result, seen.verdict, world)
-    if world.marks:
-        first = min(seen.verdict.times(), default=0.0)
-        result.notes["done to it"] = ", ".join(f"{word} at {at - first:.2f} s" for at, word in world.marks)
-    return result
 
 
 def note_early(result: Result, verdict: Verdict, world: World) -> None:

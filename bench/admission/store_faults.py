@@ -6,11 +6,11 @@ import tempfile
 from pathlib import Path
 
 from bench.admission import processes
-from bench.admission.plot import Series, write_plot
 from bench.admission.processes import Clock, Valkey
 from bench.admission.result import Result
-from bench.admission.saturation import Event, judged, note_early, saturated
+from bench.admission.saturation import Event, judged, note_outage, saturated
 from bench.admission.setting import Setting
+from bench.admission.topology import newest_grant
 from bench.admission.venue import most_in_window
 from bench.admission.world import World, redis_proxies, scene
 
@@ -18,12 +18,10 @@ DOWN_S = 3.0
 STOPPED_S = 5.0
 
 
-async def _with(name: str, seconds: float, event: Event) -> Result:
+async def _with(name: str, seconds: float, event: Event, title: str) -> Result:
     async with scene(Setting()) as world:
         seen = await saturated(world, seconds, event)
-        result = judged(name, world, seen)
-        write_plot(Series(name, seen.verdict.times(), world.setting.tokens, world.setting.per_ms, tuple(world.marks)))
-        return result
+        return judged(name, world, seen, title=title)
 
 
 async def killed(seconds: float) -> Result:
@@ -36,7 +34,7 @@ async def killed(seconds: float) -> Result:
         world.valkey.start()
         world.mark("back, empty")
 
-    return await _with("redis-kill", seconds, event)
+    return await _with("redis-kill", seconds, event, "Redis is killed, and empty when it comes back")
 
 
 async def restarted(seconds: float) -> Result:
@@ -47,7 +45,7 @@ async def restarted(seconds: float) -> Result:
         world.valkey.kill()
         world.valkey.start()
 
-    return await _with("redis-restart", seconds, event)
+    return await _with("redis-restart", seconds, event, "Redis is killed, and an empty one stands there at once")
 
 
 async def stale(seconds: float) -> Result:
@@ -60,7 +58,7 @@ async def stale(seconds: float) -> Result:
         world.valkey.kill()
         world.valkey.start()
 
-    return await _with("redis-stale", seconds, event)
+    return await _with("redis-stale", seconds, event, "Redis is killed, and comes back without its last writes")
 
 
 async def flushed(seconds: float) -> Result:
@@ -72,7 +70,7 @@ async def flushed(seconds: float) -> Result:
             world.valkey.do("FLUSHALL")
             await asyncio.sleep(0.5)
 
-    return await _with("redis-flushall", seconds, event)
+    return await _with("redis-flushall", seconds, event, "Redis loses everything, three times")
 
 
 async def stopped(seconds: float) -> Result:
@@ -85,7 +83,7 @@ async def stopped(seconds: float) -> Result:
         world.mark("SIGCONT")
         world.valkey.signal(signal.SIGCONT)
 
-    return await _with("redis-sigstop", seconds, event)
+    return await _with("redis-sigstop", seconds, event, "Redis hangs for five seconds")
 
 
 async def scripts_lost(seconds: float) -> Result:
@@ -96,7 +94,7 @@ async def scripts_lost(seconds: float) -> Result:
             world.valkey.do("SCRIPT", "FLUSH")
             await asyncio.sleep(0.2)
 
-    result = await _with("script-flush", seconds, event)
+    result = await _with("script-flush", seconds, event, "Redis forgets its scripts")
     lost = result.notes["Redis found missing"]
     result.promise("nobody takes that for a lost Redis", lost, kept=lost == 0)
     return result
@@ -153,8 +151,7 @@ async def cut_off(seconds: float) -> Result:
                 result = Result("redis-cut-off", violations=seen.verdict.violations, efficiency=seen.share)
                 bound = world.setting.tokens + world.setting.tokens // world.setting.replicas_max
                 result.promise(f"most in any window <= N and one share = {bound}", most, kept=most <= bound)
-                result.notes |= {"told": seen.tally.outcomes, "Redis found missing": world.degraded()}
-                note_early(result, seen.verdict, world)
+                note_outage(result, seen, world)
                 return result
     finally:
         valkey.kill()
@@ -194,11 +191,14 @@ async def split(seconds: float) -> Result:
     primary.start()
     copy.start()
     copy.do("REPLICAOF", "127.0.0.1", str(primary.port))
+    began_us = 0
     try:
         async with redis_proxies(primary, 3) as ways:
 
             async def event(world: World) -> None:
+                nonlocal began_us
                 copy.do("REPLICAOF", "NO", "ONE")
+                began_us = newest_grant(primary)
                 world.mark("split")
                 ways[0].lead_to(copy.port)
                 await asyncio.sleep(0)
@@ -211,7 +211,9 @@ async def split(seconds: float) -> Result:
                 result = Result("split-brain", violations=seen.verdict.violations, efficiency=seen.share)
                 bound = 2 * world.setting.tokens
                 result.promise(f"most in any window <= sides x N = {bound}", most, kept=most <= bound)
-                result.notes |= {"told": seen.tally.outcomes, "Redis found missing": world.degraded()}
+                sides = [side for side in (primary, copy) if newest_grant(side) > began_us]
+                result.promise("both sides gave slots after the split", len(sides), kept=len(sides) == 2)
+                note_outage(result, seen, world)
                 return result
     finally:
         primary.kill()

@@ -94,11 +94,11 @@ class Sentinels:
 class Cluster:
     """Three masters with a replica each."""
 
-    nodes: list[Valkey]
+    servers: list[Valkey]
 
     @property
     def url(self) -> str:
-        return f"redis+cluster://{','.join(f'127.0.0.1:{node.port}' for node in self.nodes)}"
+        return f"redis+cluster://{','.join(f'127.0.0.1:{node.port}' for node in self.servers)}"
 
     def id_of(self, node: Valkey) -> str:
         said = node.do("CLUSTER", "MYID")
@@ -107,21 +107,21 @@ class Cluster:
 
     def owner(self, asked: Valkey | None = None) -> Valkey:
         """Who serves the hot slot, as this node sees it."""
-        said = (asked or self.nodes[0]).do("CLUSTER", "SLOTS")
+        said = (asked or self.servers[0]).do("CLUSTER", "SLOTS")
         assert isinstance(said, list)
-        return _at(self.nodes, {master[1] for first, last, master, *_ in said if first <= HOT_SLOT <= last})
+        return _at(self.servers, {master[1] for first, last, master, *_ in said if first <= HOT_SLOT <= last})
 
     def replica_of(self, master: Valkey) -> Valkey:
         """The one that follows it."""
         said = master.do("CLUSTER", "REPLICAS", self.id_of(master))
         assert isinstance(said, list)
-        return _at(self.nodes, {_port_in(line) for line in said})
+        return _at(self.servers, {_port_in(line) for line in said})
 
     def whole(self) -> bool:
         """Everybody sees all slots served, and every master is followed."""
-        states = [node.do("CLUSTER", "INFO") for node in self.nodes]
+        states = [node.do("CLUSTER", "INFO") for node in self.servers]
         served = all(isinstance(state, bytes) and b"cluster_state:ok" in state for state in states)
-        return served and sorted(map(role, self.nodes)) == ["linked"] * 3 + ["master"] * 3
+        return served and sorted(map(role, self.servers)) == ["linked"] * 3 + ["master"] * 3
 
 
 @asynccontextmanager
@@ -178,13 +178,13 @@ async def cluster(folder: Path) -> AsyncIterator[Cluster]:
 
 
 async def _join(cluster: Cluster) -> None:
-    masters, replicas = cluster.nodes[:3], cluster.nodes[3:]
+    masters, replicas = cluster.servers[:3], cluster.servers[3:]
     for number, master in enumerate(masters):
         first, last = SLOTS * number // 3, SLOTS * (number + 1) // 3 - 1
         master.do("CLUSTER", "ADDSLOTSRANGE", str(first), str(last))
         master.do("CLUSTER", "SET-CONFIG-EPOCH", str(number + 1))
-    for node in cluster.nodes[1:]:
-        node.do("CLUSTER", "MEET", "127.0.0.1", str(cluster.nodes[0].port))
+    for node in cluster.servers[1:]:
+        node.do("CLUSTER", "MEET", "127.0.0.1", str(cluster.servers[0].port))
     for master, replica in zip(masters, replicas, strict=True):
         name = cluster.id_of(master)
         await eventually(lambda: replica.do("CLUSTER", "REPLICATE", name), "a replica knows its master")  # noqa: B023  awaited here

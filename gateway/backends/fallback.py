@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from gateway.core.admission import Demand, Gated, Slot
-from gateway.core.ledger import Granted, Ledger, decide
+from gateway.core.ledger import Epoch, Granted, Ledger, decide
 from gateway.core.ledger import outlook as look
 from gateway.core.model import Account
 from gateway.core.share import share
@@ -29,9 +29,10 @@ class LocalLimiter:
         self._ahead = ahead
         self._ledger = Ledger()
 
-    def restart(self) -> None:
-        """Forget everything, which makes the next window count as full."""
-        self._ledger = Ledger()
+    def restart(self, holders: Iterable[Account]) -> None:
+        """Forget everything: the window from now on counts as full, or from the first use where a holder is new."""
+        now_us = int(self._clock.monotonic() * US_PER_S)
+        self._ledger = Ledger({holder: Epoch(now_us, now_us) for holder in holders})
 
     def reserve(self, demands: tuple[Demand, ...]) -> tuple[Slot, ...] | TooFar:
         """A slot of this replica's part, if one is free now.
@@ -108,7 +109,7 @@ class FallbackLimiter:
             self._spoiled = True
             return
         self._reason = reason
-        self._local.restart()
+        self._local.restart(self._holders)
         self._returning = asyncio.create_task(self._return())
         self._changed(True, reason)
 

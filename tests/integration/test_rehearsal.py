@@ -1,0 +1,31 @@
+"""Redis is tried with every command that the scripts use, on a key of its own that does not stay."""
+
+import re
+
+from real_valkey import Server
+
+from gateway.backends.redis import scripts
+from gateway.backends.redis.link import Link
+from gateway.backends.rehearsal import Rehearsal
+from gateway.core.model import Account, VenueId
+
+COMMAND = re.compile(r"call\('([A-Z]+)'")
+
+
+def _commands(script: scripts.Script) -> set[str]:
+    return set(COMMAND.findall(script.text))
+
+
+def test_rehearsal_uses_every_command_of_the_scripts() -> None:
+    others = [script for script in scripts.ALL if script is not scripts.REHEARSE]
+
+    assert _commands(scripts.REHEARSE) == set().union(*map(_commands, others))
+
+
+async def test_rehearsal_leaves_nothing_behind_and_minds_nothing_that_lies_there(link: Link, valkey: Server) -> None:
+    rehearsal, holders = Rehearsal(link), (Account(VenueId("orderly"), "desk-a"), Account(VenueId("etna"), "@egress"))
+    valkey.client.rpush("cg1:{orderly:desk-a}:rehearsal", "a list")
+
+    await rehearsal(holders)
+
+    assert valkey.client.dbsize() == 0
