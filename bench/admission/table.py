@@ -6,8 +6,8 @@ from bench.admission.scenarios import Scenario
 
 HEAD = """# Admission: the last figures
 
-Made by `python -m bench.admission`; `admission.json` beside this file has every promise and note. Gateways, Redis, sandbox
-and callers share one machine ({machine}). The sandbox counts, in every sliding window, with no guard.
+Made by `python -m bench.admission`; `admission.json` beside this file has every promise and note. Gateways, Redis,
+sandbox and callers share one machine ({machine}). The sandbox counts, in every sliding window, with no guard.
 
 | scenario | what happens | violations | efficiency | longest gap / drain | promises kept | command |
 |---|---|---|---|---|---|---|
