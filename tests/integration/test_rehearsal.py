@@ -16,8 +16,10 @@ def _commands(script: scripts.Script) -> set[str]:
     return set(COMMAND.findall(script.text))
 
 
-def test_rehearsal_uses_every_command_of_the_scripts() -> None:
-    others = [script for script in scripts.ALL if script is not scripts.REHEARSE]
+def test_rehearsal_uses_every_command_that_cancels_need() -> None:
+    # A trail that can't be written is told by the trail itself; it is no reason to leave the shared limits.
+    apart = ("rehearse", "trail_")
+    others = [script for script in scripts.ALL if not script.name.startswith(apart)]
 
     assert _commands(scripts.REHEARSE) == set().union(*map(_commands, others))
 
