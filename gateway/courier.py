@@ -17,20 +17,26 @@ from gateway.core.outcome import Throttled
 from gateway.core.own_ring import OwnRing, lateness_allowed_s
 from gateway.core.wire import HELD_BACK, NotSent, Reply, SendResult, WireRequest
 from gateway.desk import Desk
-from gateway.ports import Clock, Continuity, Gates, Limiter, Meter, Sender, Unavailable
+from gateway.offsets import OFF
+from gateway.ports import Clock, Continuity, Gates, Limiter, Meter, Sender, Unavailable, always
+from gateway.weather import Weather
 
 TEACH_AGAIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """What is to be sent: `make` signs at the last moment, since the wait may outlive the venue's clock window."""
+    """What is to be sent: `make` signs at the last moment, since the wait may outlive the venue's clock window.
+
+    `departs` is asked last of all, and noted: from then on bytes may have left.
+    """
 
     account: Account
     desk: Desk
     slot: Slot
     orders: int
     make: Callable[[int], WireRequest]
+    departs: Callable[[], bool] = always
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,29 +61,35 @@ class Courier:
     continuity: Continuity
     sender: Sender
     meter: Meter
+    weather: Weather
     ring: OwnRing = field(default_factory=OwnRing)
     _taught: dict[Demand, tuple[int, float]] = field(default_factory=dict)
 
-    async def carry(self, parcel: Parcel) -> Carried | Missed:
-        """Sign, and send as soon as bytes may leave; a slot that went stale meanwhile is given back."""
+    async def carry(self, parcel: Parcel) -> Carried | Missed | NotSent:
+        """Sign, and send as soon as bytes may leave; a slot that went stale meanwhile is given back.
+
+        NotSent by itself: our clock is too far off to sign.
+        """
         slot = parcel.slot
         carried = await self._try(parcel, slot)
-        if carried.result is HELD_BACK:
+        if carried is not None and carried.result is HELD_BACK:
             clear_at = self.ring.clear_at(slot.demands)
             still_good = _is_fresh(slot, max(self.clock.monotonic(), clear_at))
             await asyncio.sleep(max(0.0, clear_at - self.clock.monotonic()))
             if still_good:
                 carried = await self._try(parcel, slot)
-        if isinstance(carried.result, NotSent):
+        if carried is None or isinstance(carried.result, NotSent):
             await self.give_back(parcel.account, slot)
+        if carried is None:
+            return OFF
         return Missed() if carried.result is HELD_BACK else carried
 
-    async def _try(self, parcel: Parcel, slot: Slot) -> Carried:
+    async def _try(self, parcel: Parcel, slot: Slot) -> Carried | None:
         left: list[float] = []
 
         def may_leave() -> bool:
             now = self.clock.monotonic()
-            if not _is_fresh(slot, now) or self.ring.clear_at(slot.demands) > now:
+            if not _is_fresh(slot, now) or self.ring.clear_at(slot.demands) > now or not parcel.departs():
                 return False
             self.ring.depart(slot.demands, now)
             self.meter.sent(slot.demands, now)
@@ -88,12 +100,18 @@ class Courier:
         while (early_s := slot.matures_at - self.clock.monotonic()) > 0:  # noqa: ASYNC110  time has no event
             await asyncio.sleep(early_s)
         began = self.clock.monotonic()
-        request = parcel.make(self.clock.now_ms())
+        venue, offsets = parcel.account.venue, self.weather.offsets
+        if (at_ms := offsets.signing_ms(venue)) is None:
+            return None
+        request = parcel.make(at_ms)
         signed = self.clock.monotonic()
-        result = await self.sender.send(parcel.account.venue, request, parcel.desk.timeout_ms, may_leave)
+        result = await self.sender.send(venue, request, parcel.desk.timeout_ms, may_leave)
+        back = self.clock.monotonic()
         if left:
-            self.meter.batch(parcel.account.venue, parcel.orders)
-        return Carried(request, result, slot, began, signed, self.clock.monotonic())
+            self.meter.batch(venue, parcel.orders)
+        if isinstance(result, Reply):
+            offsets.learn(venue, left[0] if left else signed, back, result)
+        return Carried(request, result, slot, began, signed, back)
 
     async def heed(self, account: Account, carried: Carried, refusal: Throttled | None) -> Throttled | None:
         """Close the gate that the venue's refusal names, with the wait that then holds; or open it after a probe."""

@@ -7,6 +7,7 @@ from gateway.core.answer import Answer, Asked, Standing
 from gateway.core.idempotency import Claim, RecordId, record_id
 from gateway.core.model import Account, Op, OrderRef
 from gateway.core.outcome import Settled
+from gateway.core.shut import Shut
 from gateway.desk import Desk
 from gateway.dispatch import Patience, Seat
 from gateway.line import URGENT_LANES, Boarding
@@ -27,7 +28,11 @@ class Course:
     record: RecordId | None = None
     fence: int = 0
     boarding: Boarding | None = None
+    shut: Shut | None = None
     attempts: int = 0
+    retries: int = 0
+    may_have_left: bool = False
+    given_up: bool = False
     batch: int = 0
     waited_s: float = 0.0
     venue_s: float | None = None
@@ -60,6 +65,11 @@ class Course:
         """Its place in the line."""
         asked = self.asked
         return Seat(self.account, self.fare, asked.lane, asked.caller, asked.weight, asked.deadline, self.patience)
+
+    def departs(self) -> bool:
+        """The moment before bytes leave; False where the caller has been told that nothing was sent."""
+        self.may_have_left |= not self.given_up
+        return not self.given_up
 
     def left_s(self, now: float) -> float:
         """Seconds until the answer is of no use; never negative."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from gateway.core.admission import Fare, Gated
 from gateway.core.fairness import Ticket
 from gateway.core.model import Account, Lane, VenueId
+from gateway.core.shut import Shut
 from gateway.line import URGENT_LANES, US_PER_S, Boarding, Line, Turn
 from gateway.ports import Clock, Limiter
 
@@ -78,7 +79,7 @@ class Bounds:
     lead_s: float = 0.005
 
 
-Refusal = OverDeadline | Full | Gated
+Refusal = OverDeadline | Full | Gated | Shut
 Admission = Boarding | Refusal
 
 
@@ -136,6 +137,12 @@ class Dispatcher:
         if self._clock.monotonic() + (wait_us := self.wait_us(seat)) / US_PER_S > seat.deadline:
             return OverDeadline(wait_us)
         return await self._wait(self._lines.get(seat.fare.key) or self._open(seat), seat)
+
+    def turn_away(self, news: Shut, whom: Callable[[Account], bool]) -> None:
+        """Tell all who wait for these accounts that nothing comes, so that they can go elsewhere at once."""
+        for line in tuple(self._lines.values()):
+            if whom(line.account):
+                line.tell_all(news)
 
     async def aclose(self) -> None:
         """Stop holding slots."""

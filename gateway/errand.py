@@ -14,7 +14,7 @@ from gateway.courier import Carried, Courier, Parcel
 from gateway.course import Course
 from gateway.line import Boarding
 from gateway.party import Told
-from gateway.ports import NO_TRAIL, Clock, Meter, Trail
+from gateway.ports import NO_TRAIL, Clock, Meter, Trail, always
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,11 @@ class Errands:
         if boarding.party is None:
             told = (await self._send(course, boarding, (course.order,)))[0]
             course.batch = 1
-        else:
-            told = await boarding.party.board(course.order, partial(self._send, course, boarding))
-            course.batch = boarding.party.size
+            return told
+        left_before, course.may_have_left = course.may_have_left, True
+        told = await boarding.party.board(course.order, partial(self._send, course, boarding))
+        course.batch = boarding.party.size
+        course.may_have_left = left_before or not isinstance(told, NotSent | Missed)
         return told
 
     async def stay_away(self, course: Course) -> None:
@@ -51,12 +53,13 @@ class Errands:
 
     async def _send(self, course: Course, boarding: Boarding, orders: tuple[OrderRef, ...]) -> tuple[Told, ...]:
         alone = boarding.party is None
-        parcel = Parcel(course.account, course.desk, boarding.slot, len(orders), _signed(course, orders, alone=alone))
+        make, departs = _signed(course, orders, alone=alone), course.departs if alone else always
+        parcel = Parcel(course.account, course.desk, boarding.slot, len(orders), make, departs)
         carried = await self.courier.carry(parcel)
         match carried:
             case Carried():
                 return await self._told(course, carried, orders, alone=alone)
-            case Missed():
+            case Missed() | NotSent():
                 return (carried,) * len(orders)
             case _:
                 assert_never(carried)
@@ -72,6 +75,9 @@ class Errands:
         phase(venue, "interpret", self.clock.monotonic() - carried.back)
         op, slot = Op.CANCEL if alone else Op.BATCH, carried.slot
         self.trail.note(Exchanged(op, course.account, orders, carried.request, slot, carried.result, verdicts))
+        if not isinstance(verdicts[0], NotSent):
+            version = course.unlocked.version
+            self.courier.weather.judged(course.account, version, verdicts[0], carried.result, carried.left)
         refusal = verdicts[0] if isinstance(verdicts[0], Throttled) else None
         heeded = await self.courier.heed(course.account, carried, refusal)
         if heeded is None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from gateway.core.admission import Demand, Fare, Gated, Slot, Spending
 from gateway.core.fairness import Ticket, WaitingRoom, drain_us
 from gateway.core.model import Account, Lane
+from gateway.core.shut import Shut
 from gateway.party import Party
 from gateway.ports import Clock, Limiter, TooFar, Unavailable
 
@@ -35,7 +36,7 @@ class Boarding:
     party: Party | None = None
 
 
-Turn = asyncio.Future[Boarding | Gated]
+Turn = asyncio.Future[Boarding | Gated | Shut]
 
 
 @dataclass(slots=True, eq=False)
@@ -116,7 +117,7 @@ class Line:
             while self.wanted(urgent=urgent):
                 await self._hold_one(urgent=urgent)
         except Unavailable as lost:
-            self._tell_all(lost)
+            self.tell_all(lost)
         finally:
             del self._holders[urgent]
             if not self._holders and not self.room:
@@ -136,7 +137,7 @@ class Line:
             case TooFar(wait_us=wait_us):
                 await _first_of(self._deserted, min(wait_us / US_PER_S, LOOK_AGAIN_S))
             case Gated():
-                self._tell_all(taken)
+                self.tell_all(taken)
             case _:
                 await self._hold(taken, each, batched=batched)
 
@@ -165,14 +166,15 @@ class Line:
             turn.set_result(boarding)
         self.count_slot("used")
 
-    def _tell_all(self, news: Gated | Unavailable) -> None:
+    def tell_all(self, news: Gated | Shut | Unavailable) -> None:
+        """Turn everybody who waits away, with the same word."""
         for ticket in self.room.take_many(len(self.room)):
             if ticket.item.done():
                 continue
-            if isinstance(news, Gated):
-                ticket.item.set_result(news)
-            else:
+            if isinstance(news, Unavailable):
                 ticket.item.set_exception(news)
+            else:
+                ticket.item.set_result(news)
 
 
 async def _first_of(event: asyncio.Event, seconds: float) -> None:

@@ -4,15 +4,28 @@ Once a byte may have left, the only way out is what the venue said, or `unknown`
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
+from gateway.again import Retries
 from gateway.core.admission import Gated, Missed
 from gateway.core.answer import Answer, Asked
 from gateway.core.idempotency import SETTLED_AS, Claimed, Fresh, Known, Late, Mismatch, Settlement, State
 from gateway.core.model import VenueId, Wait
-from gateway.core.outcome import AuthRefused, Outcome, ReadBack, Settled, Throttled, Unclear
+from gateway.core.outcome import (
+    AuthRefused,
+    OrderState,
+    Outcome,
+    ReadBack,
+    Seen,
+    Settled,
+    Throttled,
+    Unclear,
+    Untimely,
+    conclude,
+)
+from gateway.core.shut import Shut
 from gateway.core.trail import Claiming, Settling, Slotted
 from gateway.core.wire import NotSent
 from gateway.course import Course
@@ -24,6 +37,8 @@ from gateway.line import Boarding
 from gateway.party import Told
 from gateway.ports import NO_TRAIL, Clock, Continuity, Credentials, Meter, NoSigner, Records, Trail, Unavailable
 from gateway.reader import Look, Reader
+from gateway.resolve import AFTER_SILENCE
+from gateway.weather import Weather
 
 US_PER_S = 1_000_000
 TRY_AGAIN_MS = 1000
@@ -33,6 +48,22 @@ AFTER_ACK = ReadBack(Outcome.CANCELLED, if_open=Outcome.ACCEPTED, if_missing=Out
 CREDENTIAL_TAKEN = frozenset({
     Outcome.CANCELLED, Outcome.ALREADY_CANCELLED, Outcome.ACCEPTED, Outcome.TOO_LATE_FILLED, Outcome.CLOSED,
 })  # fmt: skip
+# What is no proof that the order is gone: to look once more may show it, and so may to ask once more.
+UNSEEN = frozenset({Outcome.ACCEPTED, Outcome.UNKNOWN})
+NOT_GONE = frozenset({Outcome.UNKNOWN, Outcome.REJECTED})
+CLOCK_REFUSED = "the venue finds the time of the request, by this gateway's clock, outside its window"
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """What an attempt came to; why another one could be of use; what to `look` for, and what holds while unseen."""
+
+    settled: Settled
+    detail: str | None = None
+    retry_after_ms: int | None = None
+    again: str | None = None
+    look: ReadBack | None = None
+    unseen: Outcome = Outcome.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +74,8 @@ class Pipeline:
     clock: Clock
     credentials: Credentials
     records: Records
+    weather: Weather
+    retries: Retries
     dispatcher: Dispatcher
     errands: Errands
     reader: Reader
@@ -87,7 +120,9 @@ class Pipeline:
             return self._unrecorded(course)
         began = self.clock.monotonic()
         claim = course.new_claim(self.clock.now_ms(), began, self.noise(10))
-        at_once = () if self.dispatcher.must_wait(course.fare, course.asked.lane) else course.demands
+        course.shut = self.weather.against(course.account, course.unlocked.version, course.asked.lane)
+        waits = course.shut is not None or self.dispatcher.must_wait(course.fare, course.asked.lane)
+        at_once = () if waits else course.demands
         try:
             claimed = await self.records.claim(claim, at_once, int(course.left_s(began) * US_PER_S))
         except Unavailable as lost:
@@ -134,6 +169,8 @@ class Pipeline:
             self.meter.slot(course.account.venue, "used")
             course.boarding = Boarding(claimed.slot)
             return course.boarding
+        if course.shut is not None:
+            return course.shut
         began = self.clock.monotonic()
         admitted = await self._next_slot(course)
         waited_s = self._lap(course, "admit", began) - began
@@ -179,41 +216,71 @@ class Pipeline:
             case Full(detail=detail):
                 overloaded = Settled(Outcome.OVERLOADED)
                 return await self._settle(course, overloaded, detail, TRY_AGAIN_MS)
+            case Shut(outcome=outcome, detail=detail, wait_us=wait_us):
+                return await self._settle(course, Settled(outcome), detail, _ms_up(wait_us))
             case _:
                 assert_never(refused)
 
     async def _within_deadline(self, course: Course) -> Answer:
-        """A caller whose deadline comes before the venue's answer is told `unknown`; the work goes on behind him."""
+        """One attempt that says it all is waited for; whatever takes longer goes on behind the caller's deadline."""
+        self.retries.first(course.account.venue)
         left_s = course.left_s(self.clock.monotonic())
-        if left_s * 1000 > course.desk.timeout_ms and course.asked.wait is Wait.ACK:
-            return await self._send_and_settle(course)
-        work = asyncio.ensure_future(self._send_and_settle(course))
+        if left_s * 1000 <= course.desk.timeout_ms or course.asked.wait is not Wait.ACK:
+            return await self._behind_deadline(course, self._send_and_settle(course))
+        told = await self.errands.cancel(course)
+        if isinstance(told, Settled):
+            self._proves(course, told)
+            return await self._settle(course, told)
+        return await self._behind_deadline(course, self._finish(course, told))
+
+    async def _behind_deadline(self, course: Course, going_on: Coroutine[object, object, Answer]) -> Answer:
+        """A caller whose deadline comes before the end is told `unknown`, or what the venue has acknowledged."""
+        work = asyncio.ensure_future(going_on)
         self._behind.add(work)
         work.add_done_callback(self._behind.discard)
-        done, _ = await asyncio.wait({work}, timeout=left_s)
-        if done:
-            return work.result()
+        done, _ = await asyncio.wait({work}, timeout=course.left_s(self.clock.monotonic()))
+        return work.result() if done else self._so_far(course)
+
+    def _so_far(self, course: Course) -> Answer:
+        """What is certain now. Where nothing has left yet, nothing will."""
         if course.acknowledged is not None:
             return course.answer(course.acknowledged)
+        if not course.may_have_left:
+            course.given_up = True
+            return course.answer(Settled(Outcome.OVER_DEADLINE), retry_after_ms=0)
         return course.answer(Settled(Outcome.UNKNOWN), detail="the deadline came before the venue's answer")
 
     async def _send_and_settle(self, course: Course) -> Answer:
-        told: Told | NoSigner = await self._attempt(course)
-        if isinstance(told, AuthRefused):
-            told = await self._once_renewed(course, told)
-        if course.unlocked.on_trial and isinstance(told, Settled) and told.outcome in CREDENTIAL_TAKEN:
-            self.credentials.proved(course.account, course.unlocked)
-        match told:
-            case Settled() | ReadBack():
-                return await self._settle(course, await self._conclude(course, told))
-            case Missed():
-                return await self._turn_away(course, OverDeadline(0))
-            case _:
-                return await self._settle(course, *_plainly(told))
+        return await self._finish(course, await self.errands.cancel(course))
 
-    async def _attempt(self, course: Course) -> Told:
-        """Send once; whoever missed his slot goes back into the line as long as his answer is of use."""
-        told = await self.errands.cancel(course)
+    async def _finish(self, course: Course, told: Told | NoSigner) -> Answer:
+        """What the first attempt came to, and as many more as are safe and of use."""
+        while True:
+            told = await self._boarded(course, told)
+            if isinstance(told, AuthRefused):
+                told = await self._once_renewed(course, told)
+            if isinstance(told, Settled):
+                self._proves(course, told)
+            end = await self._end(course, told)
+            if end.again is None or not await self._once_more(course, end.again):
+                end = await self._watched(course, end)
+                return await self._settle(course, end.settled, end.detail, end.retry_after_ms)
+            told = await self.errands.cancel(course)
+
+    def _proves(self, course: Course, told: Settled) -> None:
+        if course.unlocked.on_trial and told.outcome in CREDENTIAL_TAKEN:
+            self.credentials.proved(course.account, course.unlocked)
+
+    async def _once_more(self, course: Course, reason: str) -> bool:
+        """Whether the course has boarded another slot: within the budget, the deadline, and nothing else against it."""
+        if not await self.retries.allow(course, reason):
+            return False
+        if self.weather.against(course.account, course.unlocked.version, course.asked.lane) is not None:
+            return False
+        return isinstance(await self._next_slot(course), Boarding)
+
+    async def _boarded(self, course: Course, told: Told | NoSigner) -> Told | NoSigner:
+        """Whoever missed his slot goes back into the line as long as his answer is of use."""
         while isinstance(told, Missed) and course.left_s(self.clock.monotonic()) > 0:
             if not isinstance(await self._next_slot(course), Boarding):
                 return told
@@ -232,21 +299,39 @@ class Pipeline:
         course.unlocked = renewed
         if not isinstance(await self._next_slot(course), Boarding):
             return refused
-        return await self._attempt(course)
+        return await self._boarded(course, await self.errands.cancel(course))
 
-    async def _conclude(self, course: Course, verdict: Settled | ReadBack) -> Settled:
-        """Read the order where the reply alone cannot tell, or where the caller waits for the end."""
-        asked = course.asked
-        look = Look(course.desk, course.account, course.order, course.unlocked.signer, asked.caller, asked.deadline)
-        to_the_end = asked.wait is Wait.TERMINAL
-        if isinstance(verdict, ReadBack):
-            if not to_the_end:
-                return await self.reader.once(look, verdict)
-            return await self.reader.until_final(look, verdict, Outcome.UNKNOWN)
-        if verdict.outcome is Outcome.ACCEPTED and to_the_end:
-            course.acknowledged = verdict
-            return await self.reader.until_final(look, replace(AFTER_ACK, facts=verdict.facts), Outcome.ACCEPTED)
-        return verdict
+    async def _end(self, course: Course, told: Told | NoSigner) -> End:
+        """What an attempt came to, and whether another one could come to more."""
+        match told:
+            case ReadBack():
+                return await self._read_back(course, told)
+            case Unclear(reason=reason, facts=facts) if course.asked.wait is Wait.TERMINAL:
+                end = await self._read_back(course, replace(AFTER_SILENCE, facts=facts))
+                return end if end.settled.outcome is not Outcome.UNKNOWN else replace(end, detail=reason)
+            case Settled():
+                if told.outcome is Outcome.ACCEPTED and course.asked.wait is Wait.TERMINAL:
+                    course.acknowledged = told
+                    return End(told, look=replace(AFTER_ACK, facts=told.facts), unseen=Outcome.ACCEPTED)
+                return End(told)
+            case Untimely() if self.weather.offsets.signing_ms(course.account.venue) is not None:
+                return replace(_plainly(told), again="clock")
+            case _:
+                return _plainly(told)
+
+    async def _read_back(self, course: Course, asked: ReadBack) -> End:
+        """What the order shows. One that is provably still open can be asked for again."""
+        sighting = await self.reader.read(_look(course))
+        settled = conclude(asked, sighting)
+        still_open = isinstance(sighting, Seen) and sighting.state is OrderState.OPEN
+        again = "still_open" if still_open and settled.outcome in NOT_GONE else None
+        return End(settled, again=again, look=asked if settled.outcome in UNSEEN else None)
+
+    async def _watched(self, course: Course, end: End) -> End:
+        """Whoever waits for the end looks until it is there, or his deadline."""
+        if course.asked.wait is not Wait.TERMINAL or end.look is None:
+            return end
+        return replace(end, settled=await self.reader.until_final(_look(course), end.look, end.unseen))
 
     async def _settle(
         self, course: Course, settled: Settled, detail: str | None = None, retry_after_ms: int | None = None
@@ -270,22 +355,32 @@ class Pipeline:
         return answer
 
 
-def _plainly(
-    told: Unclear | Throttled | AuthRefused | NotSent | NoSigner,
-) -> tuple[Settled, str | None, int | None]:
+def _look(course: Course) -> Look:
+    asked = course.asked
+    return Look(course.desk, course.account, course.order, course.unlocked.signer, asked.caller, asked.deadline)
+
+
+def _plainly(  # noqa: PLR0911  one per kind
+    told: Untimely | Unclear | Throttled | AuthRefused | NotSent | NoSigner | Missed,
+) -> End:
     """What needs no further look: the outcome, its detail, and when to try again."""
     match told:
         case Unclear(reason=reason, facts=facts):
-            return Settled(Outcome.UNKNOWN, facts), reason, None
+            return End(Settled(Outcome.UNKNOWN, facts), reason)
         case Throttled(banned=banned, retry_after_ms=stated_ms, facts=facts):
             limited = Settled(Outcome.VENUE_BANNED if banned else Outcome.VENUE_LIMITED, facts)
-            return limited, None, stated_ms or TRY_AGAIN_MS
+            return End(limited, None, stated_ms or TRY_AGAIN_MS)
         case AuthRefused(facts=facts):
-            return Settled(Outcome.VENUE_AUTH, facts), None, None
-        case NotSent(reason=reason):
-            return Settled(Outcome.VENUE_UNAVAILABLE), reason, TRY_AGAIN_MS
+            return End(Settled(Outcome.VENUE_AUTH, facts))
+        case Untimely(facts=facts):
+            return End(Settled(Outcome.VENUE_UNAVAILABLE, facts), CLOCK_REFUSED, TRY_AGAIN_MS)
+        case NotSent(reason=reason, here=here):
+            again = None if here else "not_sent"
+            return End(Settled(Outcome.VENUE_UNAVAILABLE), reason, TRY_AGAIN_MS, again=again)
+        case Missed():
+            return End(Settled(Outcome.OVER_DEADLINE), None, 0)
         case NoSigner(outcome=outcome, detail=detail):
-            return Settled(outcome), detail, None
+            return End(Settled(outcome), detail)
         case _:
             assert_never(told)
 

@@ -230,6 +230,10 @@ class Meter(Protocol):
         """What became of a slot: used, returned or wasted."""
         ...
 
+    def retried(self, venue: VenueId, reason: str) -> None:
+        """Another attempt was made, for one of series.RETRIES; or refused, `over_budget`."""
+        ...
+
     def waited(self, venue: VenueId, lane: Lane, seconds: float) -> None:
         """A cancel waited so long for its slot."""
         ...

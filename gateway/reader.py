@@ -59,6 +59,8 @@ class Reader:
             carried = await self.courier.carry(Parcel(look.account, look.desk, slot, 1, look.request))
             if isinstance(carried, Carried):
                 return await self._heeded(look, carried)
+            if isinstance(carried, NotSent):
+                return Unclear(carried.reason)
         return NO_SLOT
 
     async def _slot(self, look: Look) -> Slot | Unclear:

@@ -11,6 +11,7 @@ from gateway.core.model import Account, By, Op, VenueId
 from gateway.desk import Desk
 from gateway.dispatch import Dispatcher
 from gateway.ports import Continuity, Credentials, Gates, Limiter, Outlook, Unavailable
+from gateway.weather import Weather
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Survey:
     dispatcher: Dispatcher
     gates: Gates
     continuity: Continuity
+    weather: Weather
 
     async def venues(self, caller: Caller) -> bytes:
         """The caller's venues and accounts as JSON."""
@@ -44,6 +46,10 @@ class Survey:
         except Unavailable:
             return ()
 
+    def _clock(self, account: Account) -> dict[str, object]:
+        word, proven_ms = self.weather.offsets.standing()[account.venue]
+        return {"state": word, "venue_ahead_ms": proven_ms}
+
     async def _state(self, account: Account) -> dict[str, object]:
         desk = self.desks[account.venue]
         demands = limits_of(desk, account)
@@ -57,6 +63,10 @@ class Survey:
             "reserve": desk.reserve,
             "queue": {lane.value: depth for lane, depth in self.dispatcher.depth(account).items()},
             "gates": [_gate(gate) for gate in await self._gates(account)],
+            "breaker": {
+                scope: {"probe_in_ms": wait_ms} for scope, wait_ms in self.weather.breakers.shut_ms(account).items()
+            },
+            "clock": self._clock(account),
             "credential": credential.word,
             "credential_detail": credential.detail,
             "credential_version": credential.version,

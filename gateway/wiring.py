@@ -3,7 +3,7 @@
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +11,7 @@ from functools import partial
 from aiohttp import web
 
 from gateway import __version__
+from gateway.again import Retries
 from gateway.backends.abroad import ClusterLimiter
 from gateway.backends.admittance import Admittance
 from gateway.backends.auditor import Auditor
@@ -28,6 +29,7 @@ from gateway.backends.rehearsal import Rehearsal
 from gateway.backends.sender import Line, VenueSender
 from gateway.backends.tls import ListenerTls
 from gateway.backends.trail import DAY_MS, RedisTrail, Watch
+from gateway.breakers import Breakers, Change
 from gateway.core.admission import Demand
 from gateway.core.answer import Answer, Asked
 from gateway.core.model import Account, VenueId
@@ -38,9 +40,11 @@ from gateway.desk import Desk
 from gateway.dispatch import Bounds, Dispatcher
 from gateway.errand import Errands
 from gateway.follow import Follower
+from gateway.guard import GuardedSender
+from gateway.offsets import Offsets
 from gateway.pipeline import Pipeline
 from gateway.planner import Planner
-from gateway.ports import NO_TRAIL, Limiter, Log, Records, Trail, Unavailable
+from gateway.ports import NO_TRAIL, Limiter, Log, Records, Sender, Trail, Unavailable
 from gateway.reader import Reader
 from gateway.reload import Entrance, Reloader, Reread, Told
 from gateway.resolve import Resolver
@@ -49,7 +53,8 @@ from gateway.settings.syntax import Listen
 from gateway.stores import store_of
 from gateway.survey import Survey, limits_of
 from gateway.venues import ALL
-from gateway.venues.base import at
+from gateway.venues.base import Clocked, Venue, at
+from gateway.weather import Weather
 from gateway.web.app import admin_app, caller_app, runner
 from gateway.web.codec import answer_body
 from gateway.web.front import Front, Journal
@@ -60,8 +65,9 @@ SLOTS_AHEAD = 2
 AGENT = f"cancel-gateway/{__version__}"
 WARM_AT_ONCE = 8
 DRAIN_LOOK_S = 0.01
-PROBE_MARGIN_MS, US_PER_MS = 2000, 1000
+PROBE_MARGIN_MS, US_PER_MS, MS_PER_S = 2000, 1000, 1000
 TRAIL_TIMEOUT_MS = 2000
+ROLL = secrets.SystemRandom().random
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +111,8 @@ class Cancelling:
     """What a cancel goes through."""
 
     desks: Mapping[VenueId, Desk]
-    sender: VenueSender
+    sender: Sender
+    weather: Weather
     keeper: CredentialKeeper
     dispatcher: Dispatcher
     survey: Survey
@@ -216,8 +223,16 @@ def _cancelling(settings: Settings, shared: Shared, ends: AsyncExitStack) -> Can
         for venue, own in settings.venues.items()
     }
     lines = {venue: Line(own.site.base_url, connections=own.connections) for venue, own in settings.venues.items()}
-    sender = VenueSender(lines, shared.clock, shared.metrics.repeat_refused, AGENT)
-    ends.push_async_callback(sender.aclose)
+    wire = VenueSender(lines, shared.clock, shared.metrics.repeat_refused, AGENT)
+    ends.push_async_callback(wire.aclose)
+
+    def changed(change: Change) -> None:
+        _tell_breaker(shared.log, change)
+        if change.shut is not None:
+            dispatcher.turn_away(change.shut, change.concerns)
+
+    weather = _weather(settings, shared, venues, changed)
+    sender = GuardedSender(wire, weather.breakers)
     keeper = CredentialKeeper(
         {venue: Served(venues[venue], own.site, own.timeout_ms) for venue, own in settings.venues.items()},
         store_of(settings.secrets, os.environ, shared.clock),
@@ -230,8 +245,28 @@ def _cancelling(settings: Settings, shared: Shared, ends: AsyncExitStack) -> Can
     bounds = Bounds(settings.server.max_waiting, settings.server.max_waiting_per_caller)
     dispatcher = Dispatcher(shared.limiter, shared.clock, bounds, shared.metrics.slot)
     ends.push_async_callback(dispatcher.aclose)
-    survey = Survey(desks, keeper, shared.limiter, dispatcher, shared.gates, shared.limiter)
-    return Cancelling(desks, sender, keeper, dispatcher, survey)
+    survey = Survey(desks, keeper, shared.limiter, dispatcher, shared.gates, shared.limiter, weather)
+    return Cancelling(desks, sender, weather, keeper, dispatcher, survey)
+
+
+def _weather(
+    settings: Settings, shared: Shared, venues: Mapping[VenueId, Venue], changed: Callable[[Change], None]
+) -> Weather:
+    def told(venue: VenueId, word: str, proven_ms: int) -> None:
+        shared.log.event(f"clock.{word}", venue=venue, venue_ahead_ms=proven_ms)
+
+    answers_s = {venue: own.timeout_ms / MS_PER_S for venue, own in settings.venues.items()}
+    rules = {venue: known if isinstance(known, Clocked) else None for venue, known in venues.items()}
+    breakers = Breakers(answers_s, shared.clock, ROLL, changed)
+    return Weather(breakers, Offsets(rules, shared.clock, told))
+
+
+def _tell_breaker(log: Log, change: Change) -> None:
+    where = {"venue": change.venue, "scope": change.scope, "account": change.account and change.account.name}
+    if change.shut is None:
+        log.event("breaker.closed", **where)
+    else:
+        log.event("breaker.opened", **where, probe_in_ms=change.shut.wait_us // US_PER_MS)
 
 
 def _front(entrance: Entrance, shared: Shared, parts: Cancelling) -> Front:
@@ -240,7 +275,7 @@ def _front(entrance: Entrance, shared: Shared, parts: Cancelling) -> Front:
     def encode(asked: Asked, answer: Answer) -> bytes:
         return answer_body(asked, answer, clock.now_ms())
 
-    courier = Courier(clock, limiter, shared.gates, limiter, parts.sender, metrics)
+    courier = Courier(clock, limiter, shared.gates, limiter, parts.sender, metrics, parts.weather)
     trail = shared.trail
     reader = Reader(clock, parts.dispatcher, courier, trail)
     resolver = Resolver(parts.desks, clock, parts.keeper, records, reader, metrics, encode, trail)
@@ -250,6 +285,8 @@ def _front(entrance: Entrance, shared: Shared, parts: Cancelling) -> Front:
         clock=clock,
         credentials=parts.keeper,
         records=records,
+        weather=parts.weather,
+        retries=Retries(clock, metrics, ROLL),
         dispatcher=parts.dispatcher,
         errands=Errands(clock, courier, metrics, trail),
         reader=reader,
@@ -283,11 +320,16 @@ def _vitals(front: Front, shared: Shared, parts: Cancelling, entrance: Entrance)
         for venue, depths in parts.dispatcher.depths(front.desks).items():
             for lane, waiting in depths.items():
                 shared.metrics.queue_depth(venue, lane, waiting)
+        for venue, scope, is_open in parts.weather.breakers.open_scopes():
+            shared.metrics.breaker(venue, scope, is_open=is_open)
+        for venue, (_, proven_ms) in parts.weather.offsets.standing().items():
+            shared.metrics.clock_offset(venue, proven_ms / MS_PER_S)
 
     async def components() -> Mapping[str, Component]:
         return {
             "redis": await _redis_state(shared),
             "secrets": await _secrets_state(front, parts),
+            "clock": _clock_state(parts),
             "venues": Component(ok=bool(front.desks), detail=", ".join(front.desks), needed=True),
             **_issuer_component(entrance),
         }
@@ -315,6 +357,14 @@ async def _redis_state(shared: Shared) -> Component:
     except Unavailable as lost:
         return Component(ok=False, detail=lost.reason)
     return Component(ok=True, detail="answers")
+
+
+def _clock_state(parts: Cancelling) -> Component:
+    """A clock that is off shuts the venues that look at it, and no other."""
+    told = parts.weather.offsets.standing().items()
+    off = [f"{venue} {word}: {proven_ms / MS_PER_S:g} s ahead" for venue, (word, proven_ms) in told if word != "ok"]
+    ok = all(word != "refused" for _, (word, _) in told)
+    return Component(ok=ok, detail=", ".join(off) or "as the venues' clocks, as far as known")
 
 
 async def _secrets_state(front: Front, parts: Cancelling) -> Component:

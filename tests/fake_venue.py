@@ -1,6 +1,6 @@
 """A venue whose replies mean what a test says they mean."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from gateway.core.admission import Charge, Quota
@@ -47,6 +47,8 @@ class FakeVenue:
     sightings: list[Sighting] = field(default_factory=list)
     by_ref: dict[str, Verdict] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
+    clock_bound_ms: int = 5000
+    clock_ms: Callable[[], int] | None = None
 
     @property
     def options(self) -> Mapping[str, Option]:
@@ -65,6 +67,10 @@ class FakeVenue:
         """A reply to a read that will be interpreted so."""
         self.sightings.append(sighting)
         return Reply(200, {}, str(len(self.sightings) - 1).encode())
+
+    def told_ms(self, reply: Reply) -> int | None:
+        del reply
+        return None if self.clock_ms is None else self.clock_ms()
 
     def order_ref(self, ref: str, by: By | None, symbol: str | None) -> OrderRef | RefFault:
         return OrderRef(by or By.ORDER_ID, ref, symbol)

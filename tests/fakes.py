@@ -12,6 +12,8 @@ from fake_store import FakeGates, FakeLimiter, FakeRecords
 from fake_venue import VENUE, FakeSigner, FakeVenue
 from virtual_time import FakeClock, loop_clock
 
+from gateway.again import Retries
+from gateway.breakers import Breakers, Change
 from gateway.core.admission import Demand
 from gateway.core.answer import Answer, Asked
 from gateway.core.model import Account, By, Cancel, Lane, Op, OrderRef, Scope, VenueId, Wait
@@ -30,12 +32,15 @@ from gateway.desk import Desk
 from gateway.dispatch import Bounds, Dispatcher
 from gateway.errand import Errands
 from gateway.follow import Follower
+from gateway.guard import GuardedSender
+from gateway.offsets import Offsets
 from gateway.pipeline import Pipeline
 from gateway.planner import Planner
 from gateway.ports import Condition, NoSigner, Unavailable, Unlocked, always
 from gateway.reader import Reader
 from gateway.resolve import Resolver
 from gateway.survey import Survey
+from gateway.weather import Weather
 from gateway.web.codec import answer_body
 
 DESK_A = Account(VENUE, "desk-a")
@@ -161,6 +166,11 @@ class RecordingMeter:
     resolutions: list[tuple[Outcome, float]] = field(default_factory=list)
     shut: list[Throttled] = field(default_factory=list)
     gates: list[tuple[Scope, float]] = field(default_factory=list)
+    retries: Counter[str] = field(default_factory=Counter)
+
+    def retried(self, venue: VenueId, reason: str) -> None:
+        del venue
+        self.retries[reason] += 1
 
     def gate_shut(self, venue: VenueId, refusal: Throttled) -> None:
         del venue
@@ -230,7 +240,20 @@ class World:
         """The one place where the parts under test are built."""
         self.gates = FakeGates(self.limiter)
         self.dispatcher = Dispatcher(self.limiter, self.clock, bounds, self.meter.slot)
-        self.courier = Courier(self.clock, self.limiter, self.gates, self.continuity, self.sender, self.meter)
+        self.changes: list[Change] = []
+        self.breakers = Breakers({VENUE: 2.0}, self.clock, lambda: 1.0, self._changed)
+        self.clock_words: list[tuple[str, int]] = []
+        self.offsets = Offsets({VENUE: self.venue}, self.clock, lambda _, word, ms: self.clock_words.append((word, ms)))
+        self.weather = Weather(self.breakers, self.offsets)
+        self.courier = Courier(
+            self.clock,
+            self.limiter,
+            self.gates,
+            self.continuity,
+            GuardedSender(self.sender, self.breakers),
+            self.meter,
+            self.weather,
+        )
         self.reader = Reader(self.clock, self.dispatcher, self.courier)
         self.resolver = Resolver(
             self.desks, self.clock, self.credentials, self.records, self.reader, self.meter, self.encode
@@ -241,6 +264,8 @@ class World:
             clock=self.clock,
             credentials=self.credentials,
             records=self.records,
+            weather=self.weather,
+            retries=Retries(self.clock, self.meter, lambda: 1.0),
             dispatcher=self.dispatcher,
             errands=Errands(self.clock, self.courier, self.meter),
             reader=self.reader,
@@ -251,7 +276,14 @@ class World:
             encode=self.encode,
         )
         self.planner = Planner(self.desks, self.clock, self.credentials, self.limiter, self.dispatcher)
-        self.survey = Survey(self.desks, self.credentials, self.limiter, self.dispatcher, self.gates, self.continuity)
+        self.survey = Survey(
+            self.desks, self.credentials, self.limiter, self.dispatcher, self.gates, self.continuity, self.weather
+        )
+
+    def _changed(self, change: Change) -> None:
+        self.changes.append(change)
+        if change.shut is not None:
+            self.dispatcher.turn_away(change.shut, change.concerns)
 
     def noise(self, count: int) -> bytes:
         return next(self.noises).to_bytes(count, "big")

@@ -15,6 +15,7 @@ from prometheus_client import (
 from gateway.backends.auditor import Auditor
 from gateway.backends.series import OTHER, Register
 from gateway.core.admission import Demand
+from gateway.core.breaker import BreakerScope
 from gateway.core.model import Lane, Scope, VenueId
 from gateway.core.outcome import MEANINGS, Outcome, Throttled
 
@@ -82,6 +83,11 @@ class Metrics:
     def slot(self, venue: VenueId, result: str) -> None:
         """What became of a slot."""
         if count := self._venues[venue].slots.get(result):
+            count.inc()
+
+    def retried(self, venue: VenueId, reason: str) -> None:
+        """Another attempt was made, or refused."""
+        if count := self._venues[venue].retries.get(reason):
             count.inc()
 
     def waited(self, venue: VenueId, lane: Lane, seconds: float) -> None:
@@ -177,6 +183,14 @@ class Metrics:
     def queue_depth(self, venue: VenueId, lane: Lane, waiting: int) -> None:
         """So many wait now."""
         self._venues[venue].queue_depth[lane].set(waiting)
+
+    def breaker(self, venue: VenueId, scope: BreakerScope, *, is_open: bool) -> None:
+        """A host, or any credential of a venue, is left alone."""
+        self._venues[venue].breaker_open[scope].set(is_open)
+
+    def clock_offset(self, venue: VenueId, seconds: float) -> None:
+        """The venue's clock is provably so far ahead."""
+        self._venues[venue].clock_offset_s.set(seconds)
 
     def credential_age(self, venue: VenueId, seconds: float) -> None:
         """The oldest credential in use was last read so long ago."""

@@ -158,16 +158,16 @@ def _limits(connect_timeout_ms: int, timeout_ms: int) -> ClientTimeout:
 def _target(prefixes: tuple[str, ...], request: WireRequest, timeout_ms: int) -> URL | NotSent:
     """Where the bytes go exactly as they stand, or why they must not or could not."""
     if timeout_ms <= 0:
-        return NotSent("no time is left")
+        return NotSent("no time is left", here=True)
     if not request.url.startswith(prefixes):
-        return NotSent("the request is not for this venue")
+        return NotSent("the request is not for this venue", here=True)
     if not _is_token(request.method) or not _is_printable(request.url) or " " in request.url:
-        return NotSent("the request line is not legal")
+        return NotSent("the request line is not legal", here=True)
     if not all(_is_token(name) and _is_printable(value) for name, value in request.headers):
-        return NotSent("a header is not legal")
+        return NotSent("a header is not legal", here=True)
     target = URL(request.url, encoded=True)
     if not request.url.endswith(target.raw_path_qs):
-        return NotSent("the URL would not be sent as it was signed")
+        return NotSent("the URL would not be sent as it was signed", here=True)
     return target
 
 

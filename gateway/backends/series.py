@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from gateway.core.breaker import BreakerScope
 from gateway.core.model import Lane, Scope, VenueId
 from gateway.core.outcome import MEANINGS, Outcome
 
@@ -36,6 +37,7 @@ REDIS_CALLS = (
     *("rehearse", "cross", "key_take", "key_keep", "trail_append", OTHER),
 )
 CLOSURES = ("limited", "banned")
+RETRIES = ("not_sent", "clock", "still_open", "over_budget")
 RESOLVED = (*(outcome for outcome in Outcome if MEANINGS[outcome].kept), Outcome.UNKNOWN)
 
 SLOW_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -64,6 +66,9 @@ class VenueSeries:
     batch_size: Histogram
     gate_closed: dict[Scope, Gauge]
     gate_closures: dict[str, Counter]
+    breaker_open: dict[BreakerScope, Gauge]
+    clock_offset_s: Gauge
+    retries: dict[str, Counter]
     limit_learned: Gauge
     unknown_resolved: dict[Outcome, Counter]
     hidden_resends: Counter
@@ -108,6 +113,13 @@ class Register:
         )
         self.batch_size = spread("batch_size", "Orders in one request to a venue.", BATCH, "venue")
         self.gate_closed = level("gate_closed", "1 while a venue has shut us out, as far as known.", "venue", "scope")
+        self.breaker_open = level(
+            "breaker_open", "1 while this process leaves a host or a credential alone.", "venue", "scope"
+        )
+        self.clock_offset_s = level(
+            "clock_offset_seconds", "By how many seconds the venue's clock is ahead of ours, as far as proven.", "venue"
+        )
+        self.retries = count("retries", "Further attempts, by reason; over_budget were not made.", "venue", "reason")
         self.limit_learned = level(
             "limit_learned_ratio", "The lowest limit learned from the venue, divided by the configured one.", "venue"
         )
@@ -161,6 +173,9 @@ class Register:
             window_peak_ratio=self.window_peak_ratio.labels(venue),
             batch_size=self.batch_size.labels(venue),
             gate_closed={scope: self.gate_closed.labels(venue, scope) for scope in Scope},
+            breaker_open={scope: self.breaker_open.labels(venue, scope) for scope in BreakerScope},
+            clock_offset_s=self.clock_offset_s.labels(venue),
+            retries={reason: self.retries.labels(venue, reason) for reason in RETRIES},
             limit_learned=self.limit_learned.labels(venue),
             gate_closures={reason: self.gate_closures.labels(venue, reason) for reason in CLOSURES},
             unknown_resolved={outcome: self.unknown_resolved.labels(venue, outcome) for outcome in RESOLVED},

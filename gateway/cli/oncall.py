@@ -155,6 +155,17 @@ def _status_lines(heard: Heard) -> Iterable[str]:
     yield f"{'VENUE:ACCOUNT':<28} {'CREDENTIAL':<12} {'WAITING':>7}  LIMITS (free/tokens)"
     for state in venues if isinstance(venues, list) else []:
         limits = " ".join(f"{name} {each['free']}/{each['tokens']}" for name, each in state["limits"].items())
-        flag = "  DEGRADED" if state["degraded"] else ""
+        flag = "".join(f"  {word}" for word in _warnings(state))
         waiting = sum(state["queue"].values())
         yield f"{state['venue'] + ':' + state['account']:<28} {state['credential']:<12} {waiting:>7}  {limits}{flag}"
+
+
+def _warnings(state: dict[str, object]) -> Iterable[str]:
+    """What of a row somebody on call should see first."""
+    if state["degraded"]:
+        yield "DEGRADED"
+    breaker, clock = state.get("breaker"), state.get("clock")
+    if isinstance(breaker, dict):
+        yield from (f"BREAKER:{scope}" for scope in breaker)
+    if isinstance(clock, dict) and clock.get("state") == "refused":
+        yield "CLOCK"

@@ -7,12 +7,21 @@ the breaker opened changes nothing. Times are monotonic seconds.
 """
 
 from dataclasses import dataclass, replace
+from enum import StrEnum, unique
 
 LAST, FAILURES = 10, 5
 MASK = (1 << LAST) - 1
 DOUBLINGS_MOST = 16
 # Who may knock early, before the pause is over, still waits so long after a probe that failed.
 GAP_S = 0.25
+
+
+@unique
+class BreakerScope(StrEnum):
+    """Whom a breaker leaves alone."""
+
+    HOST = "host"
+    CREDENTIAL = "credential"
 
 
 @dataclass(frozen=True, slots=True)

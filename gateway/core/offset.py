@@ -52,13 +52,13 @@ class Offset:
         """Whether something is held, and nothing stands against it."""
         return self.held is not None and not self.rivals
 
-    def now(self, steady: int) -> Span | None:
+    def aged(self, steady: int) -> Span | None:
         """What is held, with the doubt that came with age."""
         return None if self.held is None else self.held.wider(max(0, steady - self.at) // DRIFT_PER_MS)
 
     def against(self, wall: int, steady: int) -> Span | None:
         """How far the venue's clock is ahead of our wall clock now; None where nobody knows yet."""
-        held = self.now(steady)
+        held = self.aged(steady)
         return None if held is None else held.moved(steady - wall)
 
 
@@ -69,7 +69,7 @@ def seen(told: int, grain: int, sent: int, back: int) -> Span:
 
 def learn(offset: Offset, span: Span, steady: int, *, sure: bool = False) -> Offset:
     """What is held after one more answer; `sure` where the venue itself has refused our time."""
-    held = offset.now(steady)
+    held = offset.aged(steady)
     if held is not None and (both := held.meets(span)) is not None:
         return Offset(both, steady)
     rivals = (*offset.rivals, span) if _common((*offset.rivals, span)) is not None else (span,)

@@ -72,7 +72,7 @@ MEANINGS: dict[Outcome, Meaning] = {
     Outcome.OVER_DEADLINE: Meaning(429, "No slot under the venue's limit before the deadline"),
     Outcome.VENUE_LIMITED: Meaning(503, "The venue limits us at the moment"),
     Outcome.VENUE_BANNED: Meaning(503, "The venue has banned us for a while"),
-    Outcome.VENUE_UNAVAILABLE: Meaning(503, "The venue could not be reached; nothing was sent"),
+    Outcome.VENUE_UNAVAILABLE: Meaning(503, "The venue could not be asked now; the order was not touched"),
     Outcome.VENUE_AUTH: Meaning(502, "The venue refuses our credential"),
     Outcome.SECRET_UNAVAILABLE: Meaning(503, "No usable credential"),
     Outcome.OVERLOADED: Meaning(503, "Too many cancels are waiting"),
@@ -134,6 +134,13 @@ class AuthRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class Untimely:
+    """The venue finds the time of the request outside its window: a matter of clocks; the cancel was not looked at."""
+
+    facts: Facts = NOTHING_SAID
+
+
+@dataclass(frozen=True, slots=True)
 class Throttled:
     """The venue refuses for now, by rate limit or ban; the cancel was not looked at."""
 
@@ -151,7 +158,7 @@ class Unclear:
     facts: Facts = NOTHING_SAID
 
 
-Verdict = Settled | ReadBack | AuthRefused | Throttled | Unclear
+Verdict = Settled | ReadBack | AuthRefused | Untimely | Throttled | Unclear
 
 
 @unique

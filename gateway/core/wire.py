@@ -49,9 +49,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """Provably no byte of the request left: DNS, connect, TLS, or our own refusal."""
+    """Provably no byte of the request left: DNS, connect, TLS, or our own refusal, which is `here`."""
 
     reason: str
+    here: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,6 @@ class Unconfirmed:
     reason: str
 
 
-HELD_BACK = NotSent("the slot was stale when a connection was there")
+HELD_BACK = NotSent("the slot was stale when a connection was there", here=True)
 
 SendResult = Reply | NotSent | Unconfirmed

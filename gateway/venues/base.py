@@ -140,6 +140,20 @@ class Venue(Protocol):
 
 
 @runtime_checkable
+class Clocked(Protocol):
+    """A venue that looks at the time of a request."""
+
+    @property
+    def clock_bound_ms(self) -> int:
+        """How far its clock may be from ours for the difference to be made up for when signing."""
+        ...
+
+    def told_ms(self, reply: Reply) -> int | None:
+        """The venue's time in an answer, to the millisecond; None where there is none. Total: never raises."""
+        ...
+
+
+@runtime_checkable
 class Sited(Protocol):
     """A venue whose reading of replies depends on its own settings, not only its signing."""
 

@@ -26,6 +26,7 @@ from gateway.core.outcome import (
     Sighting,
     Throttled,
     Unclear,
+    Untimely,
     Verdict,
 )
 from gateway.core.wire import Reply, WireRequest
@@ -81,7 +82,7 @@ CODES: Mapping[str, Verdict] = {
     "-1006": UNCERTAIN,
     "-1007": UNCERTAIN,
     # The timestamp was outside the window: refused before anything was looked at, and no fault of the credential.
-    "-1021": Settled(Outcome.REJECTED),
+    "-1021": Untimely(),
     "-1024": UNCERTAIN,
     "-1101": FAILED,
     "-1138": Settled(Outcome.ALREADY_CANCELLED),
@@ -170,6 +171,13 @@ class Hashkey:
     options: Mapping[str, Option] = MappingProxyType({"recv_window_ms": Option(0, least=0, most=RECV_WINDOW_MOST_MS)})
     quotas: Mapping[str, Quota] = MappingProxyType(QUOTAS)
     batch_most = BATCH_MOST
+    # The default of recvWindow. "timestamp < server time + 1000 ms" on the other side is made up for likewise.
+    clock_bound_ms = 5000
+
+    def told_ms(self, reply: Reply) -> int | None:
+        """No answer about an order holds the time it was written at; its Date does, to the second."""
+        del reply
+        return None
 
     def order_ref(self, ref: str, by: By | None, symbol: str | None) -> OrderRef | RefFault:
         """Check the reference; ids stand alone here, so the symbol is left out."""

@@ -27,6 +27,7 @@ from gateway.core.outcome import (
     Sighting,
     Throttled,
     Unclear,
+    Untimely,
     Verdict,
 )
 from gateway.core.wire import Reply, WireRequest
@@ -90,7 +91,7 @@ CODES: Mapping[str, Verdict] = {
     "-1011": ReadBack(Outcome.CANCELLED, if_open=Outcome.REJECTED, if_missing=Outcome.NOT_FOUND),
     "-1012": ReadBack(Outcome.CANCELLED, if_open=Outcome.REJECTED, if_missing=Outcome.NOT_FOUND),
     # Seen on account calls only. "Timestamp expired" is our clock's fault: another credential would not help.
-    "2": Settled(Outcome.REJECTED),
+    "2": Untimely(),
     "3": AuthRefused(),
     "9": AuthRefused(),
 }
@@ -163,6 +164,12 @@ class Orderly:
     options: Mapping[str, Option] = MappingProxyType({})
     quotas: Mapping[str, Quota] = MappingProxyType(QUOTAS)
     batch_most = BATCH_MOST
+    clock_bound_ms = 300_000  # "within 300 seconds"
+
+    def told_ms(self, reply: Reply) -> int | None:
+        """`timestamp` stands beside the data of every success."""
+        stamp = (json_object(reply.body) or {}).get("timestamp")
+        return stamp if type(stamp) is int and stamp > 0 else None
 
     def order_ref(self, ref: str, by: By | None, symbol: str | None) -> OrderRef | RefFault:
         """Check the reference and its symbol, without which nothing is cancelled here."""
@@ -253,7 +260,7 @@ def _by_code(facts: Facts, reply: Reply) -> Verdict:
     verdict = CODES.get(facts.venue_code or "", Unclear(f"http {reply.status} without a known code"))
     # Which code a stale timestamp gets is not documented. Under whichever, our clock is at fault, not the credential.
     if isinstance(verdict, AuthRefused) and "timestamp" in (facts.venue_message or "").lower():
-        return Settled(Outcome.REJECTED, facts)
+        return Untimely(facts)
     if isinstance(verdict, Throttled):
         return replace(verdict, retry_after_ms=retry_after_ms(reply), facts=facts)
     return replace(verdict, facts=facts)

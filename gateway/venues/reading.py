@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from datetime import UTC
 from decimal import Context, Decimal
-from email.utils import parsedate_to_datetime
 
 import orjson
 
+from gateway.core.http_date import http_date_ms
 from gateway.core.model import Scope
 from gateway.core.outcome import NOTHING_SAID, AuthRefused, Facts, Throttled, Unclear
 from gateway.core.wire import Reply
@@ -76,20 +75,11 @@ def retry_after_ms(reply: Reply) -> int | None:
     stated = reply.headers.get("retry-after", "").strip()[:RETRY_AFTER_LONGEST]
     if stated.isascii() and stated.isdigit():
         wait_ms = int(stated) * 1000
-    elif (until_ms := _http_date_ms(stated)) is not None:
+    elif (until_ms := http_date_ms(stated)) is not None:
         wait_ms = max(0, until_ms - reply.at_ms)
     else:
         return None
     return min(wait_ms, RETRY_AFTER_MOST_S * 1000)
-
-
-def _http_date_ms(stated: str) -> int | None:
-    try:
-        moment = parsedate_to_datetime(stated)
-        # HTTP dates are GMT; one that leaves the zone out would otherwise be read in the machine's own
-        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
 
 
 def refused_by_status(reply: Reply, facts: Facts = NOTHING_SAID) -> Throttled | Unclear | None:

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.backends.auditor import Auditor
 from gateway.backends.metrics import Metrics
 from gateway.core.admission import Demand, Quota
+from gateway.core.breaker import BreakerScope
 from gateway.core.model import Account, Lane, VenueId
 from gateway.core.outcome import Outcome
 
@@ -29,6 +30,9 @@ PROMISED = {
     "gate_closed": {"venue", "scope"},
     "gate_closures_total": {"venue", "reason"},
     "limit_learned_ratio": {"venue"},
+    "breaker_open": {"venue", "scope"},
+    "clock_offset_seconds": {"venue"},
+    "retries_total": {"venue", "reason"},
     "unknown_resolved_total": {"venue", "outcome"},
     "hidden_resends_total": {"venue"},
     "credential_refresh_total": {"venue", "result"},
@@ -132,6 +136,10 @@ def test_each_report_lands_where_it_belongs(metrics: Metrics) -> None:
     metrics.on_scrape(lambda: metrics.queue_depth(ORDERLY, Lane.KILL, 4))
     metrics.on_scrape(lambda: metrics.credential_age(ORDERLY, 5))
     metrics.limit_in_force(ORDERLY, "cancel", 0.8)
+    metrics.breaker(ORDERLY, BreakerScope.HOST, is_open=True)
+    metrics.clock_offset(ORDERLY, -1.5)
+    metrics.retried(ORDERLY, "not_sent")
+    metrics.retried(ORDERLY, "for no reason")
     metrics.on_scrape(lambda: metrics.credential_age(ORDERLY, 6.0))
 
     filled = {name: value for name, value in series(metrics).items() if value and "bucket" not in name}
@@ -149,6 +157,9 @@ def test_each_report_lands_where_it_belongs(metrics: Metrics) -> None:
             'time_to_terminal_seconds_count{venue="orderly"}': 2,
             'time_to_terminal_seconds_sum{venue="orderly"}': 3.2,
             'unknown_resolved_total{outcome="too_late_filled",venue="orderly"}': 1,
+            'breaker_open{scope="host",venue="orderly"}': 1,
+            'clock_offset_seconds{venue="orderly"}': -1.5,
+            'retries_total{reason="not_sent",venue="orderly"}': 1,
             'unknown_resolved_total{outcome="unknown",venue="orderly"}': 1,
             'hidden_resends_total{venue="orderly"}': 1,
             'credential_refresh_total{result="fetched",venue="orderly"}': 1,

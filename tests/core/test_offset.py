@@ -35,7 +35,7 @@ def test_the_true_difference_is_never_ruled_out(ahead: int, ways: list[tuple[int
         assert span.low <= ahead <= span.high
         offset = learn(offset, span, at)
 
-    held = offset.now(at)
+    held = offset.aged(at)
     assert (held is None) is (len(ways) < WITNESSES)
     assert held is None or held.low <= ahead <= held.high
     assert not offset.settled or not offset.rivals
@@ -55,13 +55,13 @@ def test_more_answers_never_make_it_less_certain_by_more_than_the_drift(
     assert all(later <= earlier + 2 * (6000 // DRIFT_PER_MS + 1) for earlier, later in pairwise(widths))
 
 
-@given(st.integers(-10_000_000, 10_000_000))
+@given(st.integers(-10_000_000, 10_000_000).filter(lambda lie: abs(lie) > 20))
 def test_one_answer_that_contradicts_moves_nothing_and_neither_do_two(lie: int) -> None:
     offset = _told(0)
     for times in (1, 2):
         offset = learn(offset, Span(lie, lie), 100)
 
-        held = offset.now(100)
+        held = offset.aged(100)
         assert held is not None
         assert held.low <= 0 <= held.high, times
 
@@ -110,8 +110,8 @@ def test_a_wall_clock_that_is_set_shows_at_once() -> None:
 def test_what_is_held_gets_wider_with_age() -> None:
     offset = Offset(Span(0, 0), 0)
 
-    assert offset.now(10 * DRIFT_PER_MS) == Span(-10, 10)
-    assert offset.now(-5) == Span(0, 0)
+    assert offset.aged(10 * DRIFT_PER_MS) == Span(-10, 10)
+    assert offset.aged(-5) == Span(0, 0)
 
 
 @given(st.integers(-5000, 5000), st.integers(0, 2000))

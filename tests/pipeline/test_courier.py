@@ -42,6 +42,7 @@ async def test_who_is_always_late_sends_nothing_and_says_so() -> None:
     answer = await world.pipeline.cancel(world.ask())
 
     assert answer.outcome is Outcome.OVER_DEADLINE
+    await world.pipeline.drain()
     assert world.sender.cancels == []
     assert world.records.one().state == "refused"
 
@@ -69,7 +70,7 @@ async def test_a_slot_whose_request_could_not_be_sent_is_given_back() -> None:
     answer = await world.pipeline.cancel(world.ask())
 
     assert answer.outcome is Outcome.VENUE_UNAVAILABLE
-    assert world.meter.slots["returned"] == 1
+    assert answer.attempts == world.meter.slots["returned"] == 3
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,8 @@ async def test_an_account_is_shown_with_its_limits_queue_and_credential() -> Non
         "reserve": 2,
         "queue": {"kill": 0, "urgent": 0, "normal": 1, "reconcile": 0},
         "gates": [],
+        "breaker": {},
+        "clock": {"state": "ok", "venue_ahead_ms": 0},
         "credential": "ok",
         "credential_detail": "",
         "credential_version": "1",

@@ -21,6 +21,7 @@ from gateway.core.outcome import (
     Settled,
     Throttled,
     Unclear,
+    Untimely,
     Verdict,
 )
 from gateway.core.wire import Reply, WireRequest
@@ -283,7 +284,7 @@ CODE_CASES: dict[str, tuple[object, Verdict]] = {
     "-1005": (-1005, AuthRefused()),
     "-1006": (-1006, IN_DOUBT),
     "-1007": ("-1007", IN_DOUBT),
-    "-1021": (-1021, Settled(Outcome.REJECTED)),
+    "-1021": (-1021, Untimely()),
     "-1024": (-1024, IN_DOUBT),
     "-1101": (-1101, RETRY),
     "-1138": (-1138, Settled(Outcome.ALREADY_CANCELLED)),

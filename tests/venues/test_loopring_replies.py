@@ -18,6 +18,7 @@ from gateway.core.outcome import (
     Settled,
     Throttled,
     Unclear,
+    Untimely,
     Verdict,
 )
 from gateway.core.wire import Reply
@@ -100,6 +101,8 @@ def bare(verdict: Verdict) -> Verdict | None:
             return ReadBack(a, if_open=b, if_missing=c)
         case AuthRefused():
             return AuthRefused()
+        case Untimely():
+            return Untimely()
         case Throttled(scope=scope, banned=banned, retry_after_ms=wait):
             return Throttled(scope, banned=banned, retry_after_ms=wait)
         case Unclear():

@@ -22,6 +22,7 @@ from gateway.core.outcome import (
     Settled,
     Throttled,
     Unclear,
+    Untimely,
     Verdict,
 )
 from gateway.core.wire import Reply, WireRequest
@@ -313,7 +314,7 @@ CODE_CASES: dict[str, tuple[int, object, Verdict]] = {
     "-1007": (409, -1007, ReadBack(Outcome.CANCELLED, if_open=Outcome.UNKNOWN, if_missing=Outcome.UNKNOWN)),
     "-1011": (400, "-1011", RETRY),
     "-1012": (400, -1012, RETRY),
-    "2": (400, 2, Settled(Outcome.REJECTED)),
+    "2": (400, 2, Untimely()),
     "3": (400, 3, AuthRefused()),
     "9": (400, "9", AuthRefused()),
 }
@@ -384,10 +385,10 @@ class TestInterpret:
         assert isinstance(ORDERLY.interpret(reply(body, status), ORDER), Unclear)
 
     @pytest.mark.parametrize("code", [-1001, -1002, 2])
-    def test_stale_timestamp_is_no_fault_of_the_credential(self, code: int) -> None:
+    def test_stale_timestamp_is_a_matter_of_clocks_and_no_fault_of_the_credential(self, code: int) -> None:
         verdict = ORDERLY.interpret(reply(failed(code, "Timestamp expired"), 401), ORDER)
 
-        assert verdict == Settled(Outcome.REJECTED, Facts(venue_code=str(code), venue_message="Timestamp expired"))
+        assert verdict == Untimely(Facts(venue_code=str(code), venue_message="Timestamp expired"))
 
     def test_error_without_a_success_flag_counts_by_its_code(self) -> None:
         verdict = ORDERLY.interpret(reply({"code": "-1011", "message": "The system is under maintenance."}, 400), ORDER)
