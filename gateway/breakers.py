@@ -39,16 +39,22 @@ class Change:
 
 
 class Breakers:
-    """Holds them. `told` hears of every change; `roll` gives numbers from 0 to 1."""
+    """Holds them. `told` hears of every change; `roll` gives numbers from 0 to 1; venues in `off` have none."""
 
     def __init__(
-        self, answers_s: dict[VenueId, float], clock: Clock, roll: Callable[[], float], told: Callable[[Change], None]
+        self,
+        answers_s: dict[VenueId, float],
+        clock: Clock,
+        roll: Callable[[], float],
+        told: Callable[[Change], None],
+        off: frozenset[VenueId] = frozenset(),
     ) -> None:
         """`answers_s` is how long an answer of each venue may take."""
         self._leases_s = {venue: answer_s + ANSWER_MARGIN_S for venue, answer_s in answers_s.items()}
         self._clock = clock
         self._roll = roll
         self._told = told
+        self._off = off
         self._hosts = dict.fromkeys(answers_s, CLOSED)
         self._credentials: dict[Account, tuple[str, Breaker]] = {}
 
@@ -92,7 +98,7 @@ class Breakers:
 
     def felt(self, venue: VenueId, result: SendResult) -> None:
         """What came of a request, as far as the host is concerned."""
-        if isinstance(result, NotSent) and result.here:
+        if (isinstance(result, NotSent) and result.here) or venue in self._off:
             return
         host, now = self._hosts[venue], self._clock.monotonic()
         good = isinstance(result, Reply)
@@ -105,7 +111,7 @@ class Breakers:
 
     def judged(self, account: Account, version: str, verdict: Verdict) -> None:
         """What came of a request, as far as the credential is concerned; limits and nonsense prove nothing of it."""
-        if isinstance(verdict, Throttled | Unclear):
+        if isinstance(verdict, Throttled | Unclear) or account.venue in self._off:
             return
         held, breaker = self._credentials.get(account, (version, CLOSED))
         if isinstance(verdict, AuthRefused):

@@ -34,10 +34,12 @@ class Errands:
         if boarding.party is None:
             told = (await self._send(course, boarding, (course.order,)))[0]
             course.batch = 1
+            course.attempts -= isinstance(told, Missed)  # nothing was tried: the slot was stale
             return told
         left_before, course.may_have_left = course.may_have_left, True
         told = await boarding.party.board(course.order, partial(self._send, course, boarding))
         course.batch = boarding.party.size
+        course.attempts -= isinstance(told, Missed)
         course.may_have_left = left_before or not isinstance(told, NotSent | Missed)
         return told
 

@@ -257,7 +257,8 @@ def _weather(
 
     answers_s = {venue: own.timeout_ms / MS_PER_S for venue, own in settings.venues.items()}
     rules = {venue: known if isinstance(known, Clocked) else None for venue, known in venues.items()}
-    breakers = Breakers(answers_s, shared.clock, ROLL, changed)
+    off = frozenset(venue for venue, own in settings.venues.items() if not own.breaker)
+    breakers = Breakers(answers_s, shared.clock, ROLL, changed, off)
     return Weather(breakers, Offsets(rules, shared.clock, told))
 
 

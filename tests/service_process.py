@@ -140,6 +140,7 @@ def tree_of(sandbox: Sandbox, redis_url: str, secrets: Path, tokens: int = 2000,
             venue_id: {
                 "base_url": sandbox.venues[venue_id].base_url,
                 "default_account": "desk-a",
+                "breaker": False,  # what one test does to a venue is not to meet the next one
                 "limits": {name: {"tokens": tokens} for name in LIMITS[VenueId(venue_id)]},
             }
             | venue

@@ -25,6 +25,7 @@ class VenueSettings:
     default_account: str | None
     timeout_ms: int
     batching: bool
+    breaker: bool
     reserve: int
     connections: int
     limits: Mapping[str, Quota]
@@ -53,6 +54,7 @@ def _venue(section: Section, venue: Venue) -> VenueSettings:
             default_account=own.parsed("default_account", _account_name, "", None),
             timeout_ms=own.whole("timeout_ms", 2000, 1, 60_000),
             batching=own.flag("batching", default=True),
+            breaker=own.flag("breaker", default=True),
             reserve=_reserve(own, venue, limits),
             connections=own.whole("connections", 64, 1, 10_000),
             limits=limits,

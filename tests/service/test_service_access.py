@@ -197,7 +197,7 @@ async def test_readiness_names_each_component(rig: Rig) -> None:
     told = said.json
     assert (told["ready"], told["draining"]) == (True, False)
     assert {name: part["ok"] for name, part in told["components"].items()} == {
-        "redis": True, "secrets": True, "venues": True,
+        "redis": True, "secrets": True, "clock": True, "venues": True,
     }  # fmt: skip
 
 
