@@ -18,7 +18,18 @@ from gateway.core.admission import Gated, Slot
 from gateway.core.answer import Asked
 from gateway.core.idempotency import Claimed, Fresh, Known, Late, Mismatch, RecordId
 from gateway.core.model import Account, Cancel, Op, OrderRef
-from gateway.core.outcome import AuthRefused, Outcome, ReadBack, Seen, Settled, Sighting, Throttled, Unclear, Verdict
+from gateway.core.outcome import (
+    AuthRefused,
+    Outcome,
+    ReadBack,
+    Seen,
+    Settled,
+    Sighting,
+    Throttled,
+    Unclear,
+    Untimely,
+    Verdict,
+)
 from gateway.core.wire import (
     PLAIN_HEADERS,
     REDACTED,
@@ -181,6 +192,8 @@ def word(read_as: "Verdict | Sighting | NotSent") -> str:  # noqa: PLR0911  one 
             return f"{'banned' if banned else 'limited'} {scope.value}"
         case AuthRefused():
             return "auth_refused"
+        case Untimely():
+            return "untimely"
         case Unclear():
             return "unclear"
         case Seen(state=state):

@@ -12,7 +12,7 @@ from gateway.core.admission import Demand, Gated, Slot
 from gateway.core.answer import Asked
 from gateway.core.idempotency import Fresh, Known, Late, Mismatch, Record, RecordId, State
 from gateway.core.model import Account, By, Cancel, Lane, Op, OrderRef, Scope, VenueId
-from gateway.core.outcome import AuthRefused, OrderState, Outcome, ReadBack, Seen, Settled, Throttled, Unclear
+from gateway.core.outcome import AuthRefused, OrderState, Outcome, ReadBack, Seen, Settled, Throttled, Unclear, Untimely
 from gateway.core.trail import (
     GENESIS,
     Began,
@@ -211,13 +211,14 @@ def test_binary_reply_is_kept() -> None:
         (Throttled(Scope.EGRESS, banned=True), "banned egress"),
         (Throttled(Scope.ACCOUNT), "limited account"),
         (AuthRefused(), "auth_refused"),
+        (Untimely(), "untimely"),
         (Unclear("?"), "unclear"),
         (Seen(OrderState.OPEN), "seen open"),
         (NotSent("dns"), "not_sent"),
     ],
 )
 def test_verdicts_have_their_words(
-    read_as: Settled | ReadBack | Throttled | AuthRefused | Unclear | Seen | NotSent, told: str
+    read_as: Settled | ReadBack | Throttled | AuthRefused | Untimely | Unclear | Seen | NotSent, told: str
 ) -> None:
     assert word(read_as) == told
 
