@@ -68,6 +68,7 @@ class RedisTrail:
         self._told: tuple[int, float] = (0, 0.0)
         self._wake.set()
         self._writing = asyncio.create_task(self._write(), name="trail")
+        self._writing.add_done_callback(self._tell_bug)
 
     def note(self, what: Decision) -> None:
         """Take one decision."""
@@ -89,6 +90,11 @@ class RedisTrail:
             await asyncio.gather(self._writing, return_exceptions=True)
         self._tell_head()
 
+    def _tell_bug(self, writing: "asyncio.Task[None]") -> None:
+        """A bug ends the trail, and nothing else; it must not end it in silence."""
+        if not writing.cancelled() and (bug := writing.exception()) is not None:
+            self._watch.log.broke("trail", bug)
+
     async def _write(self) -> None:
         while True:
             ending = self._ending
@@ -96,15 +102,18 @@ class RedisTrail:
             kept = await self._store()
             if ending and kept:
                 return
-            await self._rest(AGAIN_S if not kept else LINGER_S)
+            await self._rest()
 
-    async def _rest(self, pause_s: float) -> None:
+    async def _rest(self) -> None:
         """Until something comes, and a little longer, so that many entries share a command."""
+        if self._failing:
+            await asyncio.sleep(AGAIN_S)
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(TELL_EVERY_S):
                 await self._wake.wait()
-        if not self._ending or self._failing:
-            await asyncio.sleep(pause_s)
+        if not self._ending:
+            await asyncio.sleep(LINGER_S)
         self._wake.clear()
 
     async def _take_down(self) -> None:
@@ -149,7 +158,7 @@ class RedisTrail:
         batch, cut = self._backlog.batch(BATCH_MOST), self._backlog.cut
         words: list[Argument] = []
         for entry in batch:
-            words += (entry.seq, entry.id, entry.data, entry.hash)
+            words += (entry.id, entry.data, entry.hash)
         upto = batch[-1].seq if batch else self._backlog.last.seq
         below = cut.id if cut is not None and cut.said <= upto else ""
         arguments = (self._ttl_ms, int(self._forced), below, len(batch), *words)

@@ -9,7 +9,7 @@ signature, of a reply its body only where it repeats nothing that the request hi
 import base64
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias, assert_never
 
 import orjson
@@ -45,6 +45,7 @@ FORMAT = 1
 GENESIS = bytes(32)
 READ_HEADERS = ("retry-after",)
 """All that the venues read of a reply besides its status and body."""
+SIGNED = "signature="
 HIDDEN_LEAST = 8
 """Hidden values shorter than this are none; looking for them in replies would find them by chance."""
 
@@ -122,8 +123,7 @@ class Trimmed(NamedTuple):
 Decision: TypeAlias = Began | Ended | Claiming | Slotted | Exchanged | Settling | Gap | Trimmed
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One link of the chain, as it is stored."""
 
     seq: int
@@ -144,7 +144,9 @@ def chained(before: bytes, data: bytes) -> bytes:
 
 def link(seq: int, at_ms: int, before: bytes, what: Decision, body_most: int) -> Entry:
     """Write a decision down as the next entry; of a reply's body at most so many bytes are kept, or nothing."""
-    data = written({"n": seq, "at": at_ms} | _tree(what, body_most))
+    tree = _tree(what, body_most)
+    tree["n"], tree["at"] = seq, at_ms
+    data = written(tree)
     return Entry(seq, at_ms, data, chained(before, data))
 
 
@@ -169,27 +171,33 @@ def path_of(request: WireRequest) -> str:
 
 def digest_of(request: WireRequest) -> str:
     """Which request it was: of its method, its URL without the signature, and its body."""
-    shown = SIGNATURE_IN_URL.sub(REDACTED, request.url)
+    shown = SIGNATURE_IN_URL.sub(REDACTED, request.url) if SIGNED in request.url else request.url
     return hashlib.sha256(f"{request.method} {shown}\n".encode() + request.body).hexdigest()
 
 
 def repeats_hidden(request: WireRequest, body: bytes) -> bool:
     """Whether a reply repeats what people may not see of the request, as an error page may."""
-    hidden = [value.removeprefix("Bearer ") for name, value in request.headers if name.lower() not in PLAIN_HEADERS]
-    hidden += SIGNATURE_IN_URL.findall(request.url)
+    hidden = [value.removeprefix("Bearer ") for name, value in request.headers if not _is_plain(name)]
+    if SIGNED in request.url:
+        hidden += SIGNATURE_IN_URL.findall(request.url)
     plain = body.replace(b"\\", b"") if b"\\" in body else body
     return any(len(value) >= HIDDEN_LEAST and value.encode() in plain for value in hidden)
+
+
+@lru_cache(maxsize=256)
+def _is_plain(name: str) -> bool:
+    return name.lower() in PLAIN_HEADERS
 
 
 def word(read_as: "Verdict | Sighting | NotSent") -> str:  # noqa: PLR0911  one case for each kind
     """A verdict in few words; two that lead to different outcomes never share one."""
     match read_as:
         case Settled(outcome=outcome):
-            return outcome.value
+            return outcome
         case ReadBack(if_cancelled=gone, if_open=still, if_missing=missing):
-            return f"read_back {gone.value} {still.value} {missing.value}"
+            return f"read_back {gone} {still} {missing}"
         case Throttled(scope=scope, banned=banned):
-            return f"{'banned' if banned else 'limited'} {scope.value}"
+            return f"{'banned' if banned else 'limited'} {scope}"
         case AuthRefused():
             return "auth_refused"
         case Untimely():
@@ -197,14 +205,14 @@ def word(read_as: "Verdict | Sighting | NotSent") -> str:  # noqa: PLR0911  one 
         case Unclear():
             return "unclear"
         case Seen(state=state):
-            return f"seen {state.value}"
+            return f"seen {state}"
         case NotSent():
             return "not_sent"
         case _:
             assert_never(read_as)
 
 
-# -- one tree for each decision --------------------------------------------------------------------------------------
+# -- one tree for each decision; enums stand in it as they are, since orjson writes their values --------------------
 
 
 def _tree(what: Decision, body_most: int) -> Tree:  # noqa: PLR0911  one case for each decision
@@ -213,10 +221,10 @@ def _tree(what: Decision, body_most: int) -> Tree:  # noqa: PLR0911  one case fo
             return _claim(what)
         case Exchanged():
             return _exchange(what, body_most)
-        case Settling(cancel=cancel, record=record, outcome=outcome, attempts=attempts):
-            return _about(cancel, record) | {"is": "settle", "outcome": outcome.value, "attempts": attempts}
-        case Slotted(cancel=cancel, record=record, slot=slot):
-            return _about(cancel, record) | {"is": "slot"} | _slot(slot)
+        case Settling():
+            return _about(what.cancel, what.record, "settle") | {"outcome": what.outcome, "attempts": what.attempts}
+        case Slotted():
+            return _about(what.cancel, what.record, "slot") | _slot(what.slot)
         case Gap(lost=lost):
             return {"is": "gap", "lost": lost}
         case Trimmed(seq=seq, hash=at_hash, at_ms=at_ms, options=options):
@@ -229,16 +237,19 @@ def _tree(what: Decision, body_most: int) -> Tree:  # noqa: PLR0911  one case fo
             assert_never(what)
 
 
-def _about(cancel: Cancel, record: RecordId | None) -> Tree:
-    return {"record": record.ulid if record else None, "orders": [_named(cancel.order)]} | _held(cancel.account)
+def _about(cancel: Cancel, record: RecordId | None, kind: str) -> Tree:
+    account = cancel.account
+    return {
+        "is": kind,
+        "record": record.ulid if record else None,
+        "orders": [_named(cancel.order)],
+        "venue": account.venue,
+        "account": account.name,
+    }
 
 
-def _held(account: Account) -> Tree:
-    return {"venue": account.venue, "account": account.name}
-
-
-def _named(order: OrderRef) -> list[str | None]:
-    return [order.by.value, order.value, order.symbol]
+def _named(order: OrderRef) -> tuple[str | None, ...]:
+    return order.by, order.value, order.symbol
 
 
 def _slot(slot: Slot) -> Tree:
@@ -247,18 +258,16 @@ def _slot(slot: Slot) -> Tree:
 
 def _claim(what: Claiming) -> Tree:
     asked = what.asked
-    return (
-        _about(asked.cancel, what.record)
-        | {"is": "claim", "caller": asked.caller, "request": asked.request_id, "lane": asked.lane.value}
-        | {"key": None if asked.key is None else hashlib.sha256(asked.key.encode()).hexdigest()[:16]}
-        | _claimed(what.claimed)
-    )
+    tree = _about(asked.cancel, what.record, "claim")
+    tree |= {"caller": asked.caller, "request": asked.request_id, "lane": asked.lane}
+    tree["key"] = None if asked.key is None else hashlib.sha256(asked.key.encode()).hexdigest()[:16]
+    return tree | _claimed(what.claimed)
 
 
 def _claimed(claimed: Claimed | Gated) -> Tree:
     match claimed:
         case Fresh(slot=slot):
-            return {"claim": "fresh"} | ({} if slot is None else _slot(slot))
+            return {"claim": "fresh"} if slot is None else {"claim": "fresh"} | _slot(slot)
         case Known(record=record):
             return {"claim": "known", "known": record.id.ulid}
         case Late():
@@ -266,20 +275,23 @@ def _claimed(claimed: Claimed | Gated) -> Tree:
         case Mismatch():
             return {"claim": "mismatch"}
         case Gated(scope=scope):
-            return {"claim": "gated", "scope": scope.value}
+            return {"claim": "gated", "scope": scope}
         case _:
             assert_never(claimed)
 
 
 def _exchange(what: Exchanged, body_most: int) -> Tree:
-    request = {"method": what.request.method, "path": path_of(what.request), "digest": digest_of(what.request)}
-    return (
-        {"is": "send", "op": what.op.value, "orders": [_named(order) for order in what.orders], "sent": request}
-        | {"read_as": [word(one) for one in what.read_as]}
-        | _held(what.account)
-        | _slot(what.slot)
-        | _came(what, body_most)
-    )
+    request, account = what.request, what.account
+    tree: Tree = {
+        "is": "send",
+        "op": what.op,
+        "venue": account.venue,
+        "account": account.name,
+        "orders": [_named(order) for order in what.orders],
+        "sent": {"method": request.method, "path": path_of(request), "digest": digest_of(request)},
+        "read_as": [word(one) for one in what.read_as],
+    }
+    return tree | _slot(what.slot) | _came(what, body_most)
 
 
 def _came(what: Exchanged, body_most: int) -> Tree:
@@ -293,9 +305,11 @@ def _came(what: Exchanged, body_most: int) -> Tree:
 
 
 def _reply(request: WireRequest, reply: Reply, body_most: int) -> Tree:
-    said = {name: reply.headers[name] for name in READ_HEADERS if name in reply.headers}
+    # A header may hold bytes that are no text; no venue reads anything out of such a one.
+    said = {name: _plain(reply.headers[name]) for name in READ_HEADERS if name in reply.headers}
     tree: Tree = {"status": reply.status, "at": reply.at_ms, "digest": hashlib.sha256(reply.body).hexdigest()}
-    tree |= {"headers": said} if said else {}
+    if said:
+        tree["headers"] = said
     if len(reply.body) > body_most:
         return tree | {"withheld": "long"}
     if repeats_hidden(request, reply.body):
@@ -304,6 +318,10 @@ def _reply(request: WireRequest, reply: Reply, body_most: int) -> Tree:
         return tree | {"body": reply.body.decode()}
     except UnicodeDecodeError:
         return tree | {"body64": base64.b64encode(reply.body).decode()}
+
+
+def _plain(value: str) -> str:
+    return value.encode("ascii", "replace").decode()
 
 
 def reply_in(tree: Mapping[str, object]) -> Reply | None:

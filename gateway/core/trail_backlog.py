@@ -4,6 +4,8 @@ from collections import deque
 from dataclasses import dataclass
 from itertools import islice
 
+import orjson
+
 from gateway.core.trail import GENESIS, Decision, Entry, Gap, Options, Trimmed, link
 
 MARK_EVERY, MARK_EVERY_MS = 500, 3_600_000
@@ -40,6 +42,7 @@ class Backlog:
         self._waiting_bytes = 0
         self._stored: deque[Entry] = deque(maxlen=bounds.stored_most)
         self._marks: deque[Entry] = deque()
+        self._marked_ms = 0
         self._lost = 0
         self.last = Entry(0, 0, b"", GENESIS)
         self.cut: Cut | None = None
@@ -55,7 +58,11 @@ class Backlog:
         if self._lost:
             self._link(at_ms, Gap(self._lost))
             self._lost = 0
-        self._link(at_ms, what)
+        try:
+            self._link(at_ms, what)
+        except orjson.JSONEncodeError:  # text that is none: as much a gap as what did not fit
+            self._lost += 1
+            return False
         return True
 
     def lose(self, decisions: int) -> None:
@@ -102,10 +109,11 @@ class Backlog:
             self.cut = Cut(self.last.seq, f"{going.at_ms}-{going.seq + 1}")
 
     def _link(self, at_ms: int, what: Decision) -> None:
-        before = self.last
-        self.last = link(before.seq + 1, max(at_ms, before.at_ms), before.hash, what, self._bounds.body_most)
-        self._waiting.append(self.last)
-        self._waiting_bytes += len(self.last.data)
-        last_mark_ms = self._marks[-1].at_ms if self._marks else 0
-        if self.last.seq % MARK_EVERY == 0 or self.last.at_ms - last_mark_ms > MARK_EVERY_MS:
-            self._marks.append(self.last)
+        seq, before_ms, _, before = self.last
+        entry = link(seq + 1, max(before_ms, at_ms), before, what, self._bounds.body_most)
+        self.last = entry
+        self._waiting.append(entry)
+        self._waiting_bytes += len(entry.data)
+        if not entry.seq % MARK_EVERY or entry.at_ms - self._marked_ms > MARK_EVERY_MS:
+            self._marks.append(entry)
+            self._marked_ms = entry.at_ms

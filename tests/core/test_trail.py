@@ -166,6 +166,10 @@ def test_reply_headers_that_no_venue_reads_are_left_out() -> None:
     assert reply_of(b"{}", {"set-cookie": "session=1", "retry-after": "3"})["headers"] == {"retry-after": "3"}
 
 
+def test_header_that_is_no_text_does_no_harm() -> None:
+    assert reply_of(b"{}", {"retry-after": "\udcff3"})["headers"] == {"retry-after": "?3"}
+
+
 def test_long_reply_leaves_its_digest_only() -> None:
     said = reply_of(b"x" * 11, body_most=10)
 

@@ -53,6 +53,15 @@ def test_what_does_not_fit_is_announced_where_it_would_have_stood() -> None:
     assert (read(waiting.batch(1)[0].data) or {})["lost"] == 7
 
 
+def test_what_cannot_be_written_is_a_gap() -> None:
+    waiting = backlog()
+    assert not waiting.add(1, Began("\ud800", {}))
+
+    assert waiting.add(1, Ended())
+
+    assert kinds(waiting.batch(9)) == ["gap", "end"]
+
+
 def test_bytes_are_bounded_as_well() -> None:
     waiting = backlog(waiting_bytes_most=30)
 
