@@ -89,7 +89,7 @@ class Replay:
         self._tally = replace(self._tally, replies=self._tally.replies + 1)
         if words != said:
             self._differs(number, ", ".join(said), ", ".join(words))
-        for name, one in zip(names, follows, strict=True):
+        for name, one in zip(names, follows, strict=False):
             self._read_as.setdefault(name, []).append(one)
 
     def _settle(self, number: int, tree: Tree, outcome: str) -> None:
@@ -117,8 +117,14 @@ def _sited(venue: Venue, options: Mapping[str, object]) -> Venue:
 
 def _orders(tree: Tree) -> tuple[OrderRef, ...]:
     orders = tree.get("orders")
-    named = orders if isinstance(orders, list) else []
-    return tuple(OrderRef(By(by), ref, symbol) for by, ref, symbol in named if by in set(By))
+    found = []
+    for order in orders if isinstance(orders, list) else []:
+        match order:
+            case [str(by), str(ref), (str() | None) as symbol] if by in set(By):
+                found.append(OrderRef(By(by), ref, symbol))
+            case _:
+                pass
+    return tuple(found)
 
 
 def _name(tree: Tree, order: OrderRef) -> Order:

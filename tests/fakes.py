@@ -26,6 +26,7 @@ from gateway.core.outcome import (
     Throttled,
     Verdict,
 )
+from gateway.core.trail import Decision
 from gateway.core.wire import HELD_BACK, NotSent, Reply, SendResult, Unconfirmed, WireRequest
 from gateway.courier import Courier
 from gateway.desk import Desk
@@ -211,6 +212,16 @@ class RecordingMeter:
         self.resolutions.append((outcome, age_s))
 
 
+@dataclass(slots=True)
+class RecordingTrail:
+    """Keeps what is decided."""
+
+    decisions: list[Decision] = field(default_factory=list)
+
+    def note(self, what: Decision) -> None:
+        self.decisions.append(what)
+
+
 class World:
     """One process with everything in it, on the running loop's virtual time; `beside` it may run another one."""
 
@@ -231,6 +242,7 @@ class World:
         self.credentials = FakeCredentials(self.story)
         self.continuity = FakeContinuity()
         self.meter = RecordingMeter()
+        self.trail = RecordingTrail()
         self.desk = Desk(self.venue, self.venue.quotas, reserve, timeout_ms=2000, default_account="desk-a")
         self.desks = {VENUE: self.desk}
         self.noises: Iterator[int] = beside.noises if beside else iter(range(1, 1_000_000))
@@ -254,9 +266,9 @@ class World:
             self.meter,
             self.weather,
         )
-        self.reader = Reader(self.clock, self.dispatcher, self.courier)
+        self.reader = Reader(self.clock, self.dispatcher, self.courier, self.trail)
         self.resolver = Resolver(
-            self.desks, self.clock, self.credentials, self.records, self.reader, self.meter, self.encode
+            self.desks, self.clock, self.credentials, self.records, self.reader, self.meter, self.encode, self.trail
         )
         self.follower = Follower(self.clock, self.records, self.resolver)
         self.pipeline = Pipeline(
@@ -267,13 +279,14 @@ class World:
             weather=self.weather,
             retries=Retries(self.clock, self.meter, lambda: 1.0),
             dispatcher=self.dispatcher,
-            errands=Errands(self.clock, self.courier, self.meter),
+            errands=Errands(self.clock, self.courier, self.meter, self.trail),
             reader=self.reader,
             follower=self.follower,
             continuity=self.continuity,
             meter=self.meter,
             noise=self.noise,
             encode=self.encode,
+            trail=self.trail,
         )
         self.planner = Planner(self.desks, self.clock, self.credentials, self.limiter, self.dispatcher)
         self.survey = Survey(

@@ -107,7 +107,7 @@ async def _demo(options: Namespace) -> int:
             if options.once:
                 os.kill(os.getpid(), 15)
                 return
-            _invite(url, token, open_orders)
+            _invite(url, token, open_orders, config)
 
         # Never closed here: the last lines are written when the process ends.
         log_file = os.open(config.parent / "gateway.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -171,14 +171,16 @@ async def _first_cancels(url: str, token: str, open_orders: Mapping[str, list[Or
         print(f"{order.venue:<10}{order.order_id:<70}{answer['outcome']!s:<12}{said!s:<14}{took_ms:>7}")
 
 
-def _invite(url: str, token: str, open_orders: Mapping[str, list[Order]]) -> None:
+def _invite(url: str, token: str, open_orders: Mapping[str, list[Order]], config: Path) -> None:
     """Lines to paste."""
     print("\nOrders that are still open; paste one of these:\n")
     for orders in open_orders.values():
         print(f"  curl -X DELETE -H 'Authorization: Bearer {token}' '{url}{orders[1].path}'")
     print(f"\n  curl -H 'Authorization: Bearer {token}' {url}/venues")
     print(f"\n  export CANCEL_GATEWAY_URL={url} CANCEL_GATEWAY_TOKEN={token}")
-    print("  .venv/bin/cancel-gateway status\n\nCtrl-C stops everything.", flush=True)
+    print("  .venv/bin/cancel-gateway status")
+    print(f"\n  .venv/bin/cancel-gateway audit verify --config {config} --anchors {config.parent / 'gateway.log'}")
+    print("\nCtrl-C stops everything.", flush=True)
 
 
 async def _call(method: str, url: str, headers: Mapping[str, str], body: object) -> dict[str, object]:

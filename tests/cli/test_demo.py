@@ -43,9 +43,13 @@ def test_it_offers_an_open_order_of_each_venue_and_stops_when_told(tmp_path: Pat
     with demo_running(tmp_path) as demo:
         offered = {match["venue"]: match["ref"] for match in ORDER.finditer(demo.text)}
         said = demo.run("status", "--json")
+        verify = next(line for line in demo.text.splitlines() if "audit verify" in line)
+        audited = run(*verify.split()[1:])
         demo.process.send_signal(signal.SIGINT)
         code = demo.process.wait(END_S)
 
     assert offered.keys() == set(VENUES) == demo.venue_urls.keys()
     assert {row["venue"] for row in json.loads(said.out)["venues"]} == set(VENUES)
+    assert (audited.code, audited.err) == (0, "")
+    assert ": ok, " in audited.out
     assert code == 0
