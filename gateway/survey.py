@@ -28,7 +28,8 @@ class Survey:
 
     async def venues(self, caller: Caller) -> bytes:
         """The caller's venues and accounts as JSON."""
-        accounts = [account for desk in self.desks.values() for account in await self.accounts(desk)]
+        desks = [desk for venue, desk in self.desks.items() if caller.reaches_some(venue)]
+        accounts = [account for desk in desks for account in await self.accounts(desk)]
         return orjson.dumps({"venues": [await self._state(each) for each in accounts if caller.reaches(each)]})
 
     async def accounts(self, desk: Desk) -> list[Account]:

@@ -232,21 +232,26 @@ class World:
         bounds: Bounds | None = None,
         beside: "World | None" = None,
         batch_most: int = 0,
+        clock: FakeClock | None = None,
+        desks: dict[VenueId, Desk] | None = None,
     ) -> None:
-        self.clock = loop_clock()
+        self.clock = clock or loop_clock()
         self.story: list[str] = beside.story if beside else []
         self.venue: FakeVenue = beside.venue if beside else FakeVenue(batch_most=batch_most)
         self.limiter: FakeLimiter = beside.limiter if beside else FakeLimiter(self.clock, self.story)
         self.records: FakeRecords = beside.records if beside else FakeRecords(self.clock, self.limiter, self.story)
         self.sender: FakeSender = beside.sender if beside else FakeSender(self.clock, self.venue, self.story)
-        self.credentials = FakeCredentials(self.story)
+        self.credentials = self._credentials()
         self.continuity = FakeContinuity()
         self.meter = RecordingMeter()
         self.trail = RecordingTrail()
         self.desk = Desk(self.venue, self.venue.quotas, reserve, timeout_ms=2000, default_account="desk-a")
-        self.desks = {VENUE: self.desk}
+        self.desks = {VENUE: self.desk} if desks is None else desks
         self.noises: Iterator[int] = beside.noises if beside else iter(range(1, 1_000_000))
         self._join(bounds or Bounds(lead_s=0.0))
+
+    def _credentials(self) -> FakeCredentials:
+        return FakeCredentials(self.story)
 
     def _join(self, bounds: Bounds) -> None:
         """The one place where the parts under test are built."""

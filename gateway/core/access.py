@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
 
-from gateway.core.model import Account
+from gateway.core.model import Account, VenueId
 from gateway.core.outcome import Outcome
 
 _NAME = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,64}")
@@ -52,6 +52,11 @@ class Caller:
     def reaches(self, account: Account) -> bool:
         """Whether one of the patterns covers this venue and account."""
         return any(_covers(pattern, account) for pattern in self.allow)
+
+
+    def reaches_some(self, venue: VenueId) -> bool:
+        """Whether one of the patterns covers any account of this venue."""
+        return any(pattern.partition(":")[0] in {"*", venue} for pattern in self.allow)
 
 
 def _covers(pattern: str, account: Account) -> bool:

@@ -81,7 +81,8 @@ def receive(request: web.Request, front: Front, trace: Trace) -> tuple[Asked, Wi
         raise Refused(Outcome.INVALID_REQUEST, "account is needed: this venue has no default_account")
     account = Account(desk.venue.id, name)
     if not caller.may(Permission.CANCEL) or not caller.reaches(account):
-        raise Refused(Outcome.FORBIDDEN, f"{caller.name} may not cancel on {account.venue}:{account.name}")
+        where = f"{account.venue}:{wished.account}" if wished.account else f"the default account of {account.venue}"
+        raise Refused(Outcome.FORBIDDEN, f"{caller.name} may not cancel on {where}")
     if wished.urgent and not caller.may(Permission.URGENT):
         raise Refused(Outcome.FORBIDDEN, f"{caller.name} may not use the urgent lane")
     asked = Asked(
@@ -128,9 +129,11 @@ async def show_record(request: web.Request) -> web.Response:
 
 
 async def _record(front: Front, caller: Caller, written: str) -> Record:
-    at = parse_record_id(written)
-    record = None if at is None or at.account.venue not in front.desks else await front.records.get(at)
-    if record is None or (record.caller != caller.name and not caller.may(Permission.ADMIN)):
+    at, is_admin = parse_record_id(written), caller.may(Permission.ADMIN)
+    if at is None or at.account.venue not in front.desks or not (is_admin or caller.reaches(at.account)):
+        raise Refused(Outcome.NOT_FOUND, "no such record")
+    record = await front.records.get(at)
+    if record is None or (record.caller != caller.name and not is_admin):
         raise Refused(Outcome.NOT_FOUND, "no such record")
     if not front.follower.resolver.due(record):
         return record

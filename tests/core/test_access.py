@@ -86,6 +86,16 @@ def test_any_pattern_will_do() -> None:
     assert not caller.reaches(Account(VenueId("orderly"), "desk-b"))
 
 
+@pytest.mark.parametrize(
+    ("pattern", "venues"),
+    [("orderly:desk-a", {"orderly"}), ("orderly:*", {"orderly"}), ("*:desk-a", {"orderly", "hashkey"}), ("", set())],
+)
+def test_a_venue_of_which_nothing_is_reached_is_none_of_the_callers(pattern: str, venues: set[str]) -> None:
+    caller = Caller("c", allow=(pattern,))
+
+    assert {venue for venue in ("orderly", "hashkey") if caller.reaches_some(VenueId(venue))} == venues
+
+
 def test_nothing_is_allowed_by_default() -> None:
     assert not Caller("c").reaches(Account(VenueId("orderly"), "desk-a"))
     assert not any(Caller("c").may(permission) for permission in Permission)

@@ -1,6 +1,7 @@
 """Callers that are known by an issuer's token or by their certificate, at a real TLS listener."""
 
 import asyncio
+import signal
 import ssl
 import time
 from collections.abc import Iterator
@@ -162,10 +163,12 @@ async def test_certificates_are_replaced_while_it_runs_and_a_bad_pair_is_not_tak
     good = private.read_bytes()
 
     replace_whole(private, b"-----BEGIN NONSENSE-----")
+    gateway.process.send_signal(signal.SIGHUP)
     refused = gateway.heard("tls.refused")
     assert "no certificate with its key" in refused["reason"]
     assert await _served(gateway.url, tls) == before
     replace_whole(private, good)
+    gateway.process.send_signal(signal.SIGHUP)
     gateway.heard("tls.reloaded")
 
     authority.server()

@@ -1,0 +1,134 @@
+"""Everything that callers meet, in this process: the real door, handlers and pipeline before ports that only count.
+
+Every credential is refused, so an allowed cancel ends at the first port that it meets, and that is noted.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
+
+from fakes import FakeCredentials, World
+from virtual_time import FakeClock
+
+from gateway.core.access import Caller
+from gateway.core.model import Account
+from gateway.core.outcome import Outcome
+from gateway.desk import Desk
+from gateway.ports import NoSigner, Unlocked
+from gateway.venues import ALL
+from gateway.web.app import caller_app, runner
+from gateway.web.door import Door
+from gateway.web.front import Front, Journal
+from gateway.web.health import Component, Vitals
+from gateway.web.listener import Site
+
+HEAD_END = b"\r\n\r\n"
+
+
+class ShutCredentials(FakeCredentials):
+    """Knows every account and opens none; who asks for which is noted."""
+
+    async def unlock(self, account: Account) -> Unlocked | NoSigner:
+        self.story.append(f"unlock {account.venue}:{account.name}")
+        return NoSigner(Outcome.SECRET_UNAVAILABLE, "shut")
+
+
+class Lines:
+    """A log that is kept."""
+
+    def __init__(self) -> None:
+        self.kept: list[dict[str, object]] = []
+        self.bugs: list[BaseException] = []
+
+    def done(self, fields: Mapping[str, object]) -> None:
+        self.kept.append(dict(fields))
+
+    def event(self, name: str, **fields: object) -> None:
+        self.kept.append({"event": name, **fields})
+
+    def broke(self, request_id: str, error: BaseException) -> None:
+        del request_id
+        self.bugs.append(error)
+
+
+class Everywhere(World):
+    """All venues instead of one."""
+
+    def __init__(self) -> None:
+        desks = {venue.id: Desk(venue, venue.quotas, 0, 2000, "desk-a") for venue in ALL}
+        super().__init__(clock=FakeClock(), desks=desks)
+
+    def _credentials(self) -> FakeCredentials:
+        return ShutCredentials(self.story)
+
+
+@dataclass
+class Heard:
+    """One answer."""
+
+    status: int
+    head: bytes
+    body: bytes
+
+
+@dataclass
+class Counter:
+    """The service, and what was touched behind it."""
+
+    world: Everywhere
+    log: Lines
+    door: Door
+    port: int
+
+    async def said(self, requests: Sequence[bytes]) -> list[Heard]:
+        """What is answered to requests that come in one breath on one connection."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(b"".join(requests))
+        try:
+            return [await _heard(reader) for _ in requests]
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+
+@asynccontextmanager
+async def counting(callers: Iterable[Caller]) -> AsyncIterator[Counter]:
+    """The callers' listener on loopback."""
+    world, log = Everywhere(), Lines()
+    door = Door(callers, world.clock)
+    ids = count(1)
+    front = Front(
+        desks=world.desks,
+        door=door,
+        clock=world.clock,
+        pipeline=world.pipeline,
+        planner=world.planner,
+        records=world.records,
+        follower=world.follower,
+        survey=world.survey,
+        journal=Journal(world.meter, log),
+        new_request_id=lambda: f"request-{next(ids)}",
+    )
+    runs = runner(caller_app(front, Vitals(_components, lambda: False, _no_metrics, "text/plain", "0")))
+    await runs.setup()
+    await Site(runs, "127.0.0.1", 0).start()
+    try:
+        yield Counter(world, log, door, runs.addresses[0][1])
+    finally:
+        await runs.cleanup()
+
+
+async def _components() -> dict[str, Component]:
+    return {}
+
+
+async def _no_metrics() -> bytes:
+    return b""
+
+
+async def _heard(reader: asyncio.StreamReader) -> Heard:
+    head = await reader.readuntil(HEAD_END)
+    length = next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+    return Heard(int(head.split(b" ", 2)[1]), head, await reader.readexactly(int(length.split(b":")[1])))
