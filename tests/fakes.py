@@ -258,9 +258,10 @@ class World:
         self.gates = FakeGates(self.limiter)
         self.dispatcher = Dispatcher(self.limiter, self.clock, bounds, self.meter.slot)
         self.changes: list[Change] = []
-        self.breakers = Breakers({VENUE: 2.0}, self.clock, lambda: 1.0, self._changed)
+        self.breakers = Breakers(dict.fromkeys(self.desks, 2.0), self.clock, lambda: 1.0, self._changed)
         self.clock_words: list[tuple[str, int]] = []
-        self.offsets = Offsets({VENUE: self.venue}, self.clock, lambda _, word, ms: self.clock_words.append((word, ms)))
+        rules = {venue: self.venue if venue == VENUE else None for venue in self.desks}
+        self.offsets = Offsets(rules, self.clock, lambda _, word, ms: self.clock_words.append((word, ms)))
         self.weather = Weather(self.breakers, self.offsets)
         self.courier = Courier(
             self.clock,

@@ -26,11 +26,6 @@ class Listen:
     port: int
 
 
-def not_yet(what: str, instead: str) -> Wrong:
-    """What is documented but not built: refused, because taking it silently would let people think that it works."""
-    return Wrong(f"{what} is not available in this version yet", instead)
-
-
 def listen(text: str) -> Listen | Wrong:
     """`host:port`, with brackets around an IPv6 address."""
     wrong = Wrong(

@@ -112,6 +112,7 @@ async def test_what_one_may_see_of_the_venues_is_what_one_reaches(callers: list[
             if not {Permission.READ, Permission.ADMIN} & permissions:
                 assert said.status == 403
                 continue
+            assert said.status == 200
             seen = {(row["venue"], row["account"]) for row in orjson.loads(said.body)["venues"]}
             assert seen == {(venue, account) for venue, account in REACHES[allow] if account != "nobody"}
 
