@@ -61,6 +61,16 @@ def _share_at_the_end(world: World, seen: Seen, seconds: float) -> float:
 
 async def sentinel_stale(seconds: float) -> Result:
     """Sentinel: the master gets SIGKILL after its replicas were cut off, so the promoted one lacks the last writes."""
+    return await _stale("sentinel-stale", "Sentinel promotes a replica that lacks the last writes", seconds)
+
+
+async def sentinel_hasty(seconds: float) -> Result:
+    """Sentinel: likewise, and SENTINEL FAILOVER at once: the promoted one serves within the window that it lacks."""
+    title = "a replica that lacks the last writes is promoted at once"
+    return await _stale("sentinel-hasty", title, seconds, at_once=True)
+
+
+async def _stale(name: str, title: str, seconds: float, *, at_once: bool = False) -> Result:
     async with _folder("sentinel") as folder, topology.sentinels(folder) as watched:
 
         async def event(world: World, findings: Findings) -> None:
@@ -74,13 +84,12 @@ async def sentinel_stale(seconds: float) -> Result:
             given = newest_grant(master)
             world.mark("SIGKILL")
             master.kill()
+            if at_once:
+                watched.watchers[0].do("SENTINEL", "FAILOVER", topology.MASTER)
             await _promoted(world, watched, master, findings)
-            known = max(newest_grant(one) for one in watched.servers if one is not master and one is watched.named())
-            _note_lost(findings, given, known)
+            _note_lost(findings, given, newest_grant(watched.named()))
 
-        return await _played(
-            "sentinel-stale", "Sentinel promotes a replica that lacks the last writes", seconds, watched, event
-        )
+        return await _played(name, title, seconds, watched, event)
 
 
 async def sentinel_zombie(seconds: float) -> Result:

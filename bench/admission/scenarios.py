@@ -31,6 +31,7 @@ ALL = (
     Scenario("redis-cut-off", store_faults.cut_off, 18),
     Scenario("split-brain", store_faults.split, 15),
     Scenario("sentinel-stale", failovers.sentinel_stale, 24),
+    Scenario("sentinel-hasty", failovers.sentinel_hasty, 24),
     Scenario("sentinel-zombie", failovers.sentinel_zombie, 30),
     Scenario("cluster-kill", failovers.cluster_kill, 24),
     Scenario("cluster-failover", failovers.cluster_failover, 24),

@@ -4,13 +4,13 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from bench.admission.failovers import cluster_kill, sentinel_stale
+from bench.admission.failovers import cluster_kill, sentinel_hasty
 from bench.admission.result import Result
 
 SECONDS = 14.0
 
 
-@pytest.mark.parametrize("play", [sentinel_stale, cluster_kill], ids=["sentinel", "cluster"])
+@pytest.mark.parametrize("play", [sentinel_hasty, cluster_kill], ids=["sentinel", "cluster"])
 async def test_failover_gives_out_no_slot_twice_and_the_limit_is_used_again(
     play: Callable[[float], Awaitable[Result]],
 ) -> None:
