@@ -25,7 +25,7 @@ test: $(VENV)/.test ## the whole test suite
 	@echo "not in it: make admission (three gateways under load and faults, judged by arrival times; wants a quiet machine)"
 	@$(BIN)/python -m pytest -q --ignore=tests/admission $(TESTS)
 
-admission: $(VENV)/.test ## limits held by three gateways through faults, counted at the venue; 140 s, wants a quiet machine
+admission: $(VENV)/.test ## limits held by three gateways through faults, counted at the venue; 150 s, wants a quiet machine
 	@$(BIN)/python -m pytest -q tests/admission
 
 unit: $(VENV)/.test ## the part without processes and sockets
