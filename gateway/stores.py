@@ -1,6 +1,7 @@
 """Which secret store the settings mean, made ready to be read. A part of the composition root, beside wiring.py."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import assert_never
 
 from gateway.backends.credentials.aws import AwsStore
@@ -8,7 +9,8 @@ from gateway.backends.credentials.aws_identity import NAME as AWS
 from gateway.backends.credentials.aws_identity import Identities
 from gateway.backends.credentials.files import FileStore
 from gateway.backends.credentials.remote import Remote, trusting
-from gateway.backends.credentials.sealed import SealedFile, SealedStore, read_passphrase
+from gateway.backends.credentials.sealed import SealedFile
+from gateway.backends.credentials.sealed_store import SealedStore, read_passphrase
 from gateway.backends.credentials.store import Store
 from gateway.backends.credentials.template import Template
 from gateway.backends.credentials.vault import VaultStore
@@ -30,7 +32,8 @@ def store_of(said: Secrets, environment: Mapping[str, str], clock: Clock) -> Sto
         case Provider.AWS:
             return aws_store(said.aws, environment, clock)
         case Provider.SEALED:
-            return SealedStore(SealedFile(said.sealed_file, read_passphrase(said.passphrase_file, environment)))
+            passphrase = partial(read_passphrase, said.passphrase_file, environment)
+            return SealedStore(SealedFile(said.sealed_file, passphrase()), passphrase)
         case _:
             assert_never(said.provider)
 

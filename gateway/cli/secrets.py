@@ -1,4 +1,4 @@
-"""`cancel-gateway secrets put/list/rm VENUE ACCOUNT`: the sealed file of a settings file. Values are never printed."""
+"""`cancel-gateway secrets put/list/rm/rekey`: the sealed file of a settings file. Values are never printed."""
 
 import argparse
 import getpass
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from gateway.backends.credentials.sealed import SealedFile, read_passphrase
+from gateway.backends.credentials.sealed import SealedFile
+from gateway.backends.credentials.sealed_store import passphrase_in, read_passphrase
 from gateway.backends.credentials.store import MATERIAL_MOST_BYTES, Unusable, fields_of
 from gateway.cli.check_config import Registry, load_or_tell, registry
 from gateway.core.access import is_name
@@ -20,6 +21,7 @@ from gateway.settings.secrets import Provider
 from gateway.venues.base import BadMaterial, Site, Venue
 
 OK, WRONG = 0, 2
+NEW_PASSPHRASE_VARIABLE = "CANCEL_GATEWAY_NEW_PASSPHRASE"  # noqa: S105  the name of a variable
 DEFAULT_CONFIG = Path("cancel-gateway.toml")
 # Whether material can sign does not hang on the address; a venue that is not configured yet is checked at this one.
 NOWHERE = Site("https://venue.invalid")
@@ -49,7 +51,11 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]", venue
     put.add_argument("--file", type=Path, metavar="JSON", help="the JSON object; standard input otherwise")
     show = _command(inner, "list", "show accounts and the number of their last change, never values", places="?")
     remove = _command(inner, "rm", "forget a credential")
-    for command, work in ((put, _put), (show, _list), (remove, _remove)):
+    rekey = inner.add_parser("rekey", help="close the file under another passphrase")
+    rekey.add_argument("--config", type=Path, metavar="FILE", default=DEFAULT_CONFIG)
+    new_words = f"the new passphrase; ${NEW_PASSPHRASE_VARIABLE} or a prompt otherwise"
+    rekey.add_argument("--new-passphrase-file", type=Path, metavar="FILE", help=new_words)
+    for command, work in ((put, _put), (show, _list), (remove, _remove), (rekey, _rekey)):
         command.set_defaults(run=partial(_run, work=work, venues=venues))
 
 
@@ -88,10 +94,8 @@ def _desk(settings: Settings, venues: tuple[Venue, ...]) -> Desk:
 
 
 def _ask_passphrase(*, is_new: bool) -> str:
-    passphrase = getpass.getpass("Passphrase of the sealed file: ")
-    if is_new and passphrase != getpass.getpass("The same again (the file is new): "):
-        raise Refusal("the two passphrases differ; nothing was stored")
-    return passphrase
+    prompt = "Passphrase of the sealed file: "
+    return _twice(prompt) if is_new else getpass.getpass(prompt)
 
 
 def _put(arguments: argparse.Namespace, desk: Desk) -> int:
@@ -117,6 +121,26 @@ def _remove(arguments: argparse.Namespace, desk: Desk) -> int:
         raise Refusal(f"nothing is stored under {account.venue} {account.name}")
     print(f"removed {account.venue} {account.name} from {desk.sealed.path}")
     return OK
+
+
+def _rekey(arguments: argparse.Namespace, desk: Desk) -> int:
+    passphrase = os.environ.get(NEW_PASSPHRASE_VARIABLE) or passphrase_in(arguments.new_passphrase_file)
+    if not passphrase and arguments.new_passphrase_file is None and sys.stdin.isatty():
+        passphrase = _twice("New passphrase: ")
+    if not passphrase:
+        raise Refusal(f"no new passphrase; set {NEW_PASSPHRASE_VARIABLE} or give --new-passphrase-file")
+    if passphrase == desk.sealed.passphrase:
+        raise Refusal("the new passphrase is the old one; nothing was changed")
+    count = desk.sealed.rekey(passphrase)
+    print(f"closed {count} credential(s) in {desk.sealed.path} under the new passphrase")
+    return OK
+
+
+def _twice(prompt: str) -> str:
+    passphrase = getpass.getpass(prompt)
+    if passphrase != getpass.getpass("The same again: "):
+        raise Refusal("the two passphrases differ; nothing was changed")
+    return passphrase
 
 
 def _venue(arguments: argparse.Namespace, desk: Desk) -> Venue:

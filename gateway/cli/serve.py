@@ -48,7 +48,8 @@ def run_serve(options: Namespace) -> int:
 
 def sealed_fault(settings: "Settings") -> str | None:
     """Why the sealed file can never be opened by this process; one that is not there yet may still come."""
-    from gateway.backends.credentials.sealed import SealedFile, read_passphrase
+    from gateway.backends.credentials.sealed import SealedFile
+    from gateway.backends.credentials.sealed_store import read_passphrase
     from gateway.ports import Unavailable
     from gateway.settings.secrets import Provider
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from gateway.backends.credentials.sealed import SealedFile, SealedStore, read_passphrase
+from gateway.backends.credentials.sealed import SealedFile
+from gateway.backends.credentials.sealed_store import SealedStore, read_passphrase
 from gateway.backends.credentials.store import Material, Missing
 from gateway.core.model import Account, VenueId
 from gateway.ports import Unavailable
@@ -197,3 +198,42 @@ def test_passphrase_comes_from_the_environment_then_from_the_file(tmp_path: Path
     assert read_passphrase(None, {}) is None
     with pytest.raises(Unavailable, match="cannot be read as text"):
         read_passphrase(tmp_path / "nowhere", {})
+
+
+def test_rekeyed_file_opens_with_the_new_passphrase_only(tmp_path: Path) -> None:
+    old = SealedFile(tmp_path / "s", "old")
+    old.put(DESK, {"key": "k1"})
+    before = old.open()
+
+    count = SealedFile(tmp_path / "s", "old").rekey("new")
+
+    assert count == 1
+    assert SealedFile(tmp_path / "s", "new").open() == before
+    with pytest.raises(Unavailable, match="does not open"):
+        SealedFile(tmp_path / "s", "old").open()
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]
+
+
+def test_rekeying_with_the_wrong_passphrase_changes_nothing(tmp_path: Path) -> None:
+    SealedFile(tmp_path / "s", "old").put(DESK, {"key": "k1"})
+    before = (tmp_path / "s").read_bytes()
+
+    with pytest.raises(Unavailable, match="does not open"):
+        SealedFile(tmp_path / "s", "guess").rekey("new")
+
+    assert (tmp_path / "s").read_bytes() == before
+
+
+async def test_service_follows_a_rekeying_through_its_passphrase_file(tmp_path: Path) -> None:
+    file = tmp_path / "passphrase"
+    file.write_text("old")
+    SealedFile(tmp_path / "s", "old").put(DESK, {"key": "k1"})
+    store = SealedStore(SealedFile(tmp_path / "s", "old"), lambda: read_passphrase(file, {}))
+    first = await store.read(DESK)
+
+    SealedFile(tmp_path / "s", "old").rekey("new")
+    with pytest.raises(Unavailable, match="does not open"):
+        await store.read(DESK)
+    file.write_text("new")
+
+    assert await store.read(DESK) == first

@@ -95,7 +95,7 @@ class AwsStore:
 
     async def aclose(self) -> None:
         """Forget the keys, and close the connections."""
-        self.identities.forget()
+        await self.identities.aclose()
         await self.remote.aclose()
 
     def _accounts(self, venue: VenueId, page: Json) -> set[str]:

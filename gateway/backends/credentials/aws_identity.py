@@ -4,12 +4,12 @@ In this order, as AWS's own SDKs look; profiles and the instance metadata servic
 pods reach the latter gives every pod the node's rights.
 """
 
-import asyncio
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import assert_never
 from urllib.parse import urlencode, urlsplit
@@ -18,6 +18,7 @@ import orjson
 
 from gateway.backends.credentials.remote import Remote, Said
 from gateway.backends.credentials.sigv4 import Identity
+from gateway.backends.credentials.single_flight import SingleFlight
 from gateway.backends.credentials.store import wipe
 from gateway.ports import Clock, Unavailable
 
@@ -88,24 +89,24 @@ class Identities:
         self._region = region
         self._environment = os.environ if environment is None else environment
         self._identity: Identity | None = None
-        self._turn = asyncio.Lock()
+        self._flight: SingleFlight[Identity] = SingleFlight()
 
     async def get(self) -> Identity:
         """One that should work; raises Unavailable where none is to be had."""
-        async with self._turn:
-            if (identity := self._identity) is None or self._ends_soon(identity):
-                identity = self._identity = await self._got(identity)
-            return identity
+        if (identity := self._identity) is None or self._ends_soon(identity):
+            return await self._flight.share(partial(self._got, identity))
+        return identity
 
     async def after_refusal(self, refused: Identity) -> Identity | None:
         """Another one; None where there is no other."""
-        async with self._turn:
-            if self._identity is refused:
-                self._identity = await self._got(None)
-            return self._identity if self._identity != refused else None
+        other = self._identity
+        if other is refused or other is None:
+            other = await self._flight.share(partial(self._got, None))
+        return other if other != refused else None
 
-    def forget(self) -> None:
+    async def aclose(self) -> None:
         """Drop it."""
+        await self._flight.aclose()
         self._identity = None
 
     def _ends_soon(self, identity: Identity) -> bool:
@@ -113,11 +114,12 @@ class Identities:
 
     async def _got(self, before: Identity | None) -> Identity:
         try:
-            return await self._fetched()
+            self._identity = await self._fetched()
         except Unavailable:
-            if before is not None and before.until_ms is not None and self._clock.now_ms() < before.until_ms:
-                return before
-            raise
+            if before is None or before.until_ms is None or self._clock.now_ms() >= before.until_ms:
+                raise
+            return before
+        return self._identity
 
     async def _fetched(self) -> Identity:
         source = source_of(self._environment, self._region)

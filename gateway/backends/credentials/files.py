@@ -12,6 +12,7 @@ from pathlib import Path
 from gateway.backends.credentials.disk import Refused, read_guarded
 from gateway.backends.credentials.store import (
     MATERIAL_MOST_BYTES,
+    Denied,
     Material,
     Missing,
     Stored,
@@ -24,6 +25,7 @@ from gateway.core.model import Account, VenueId
 from gateway.ports import Unavailable
 
 NAME = "secret files"
+SWAPS_MOST = 5
 SUFFIX = ".json"
 # Kubernetes mounts secrets 0644 or 0440 in a volume that only the pod sees, so readable by others is normal here.
 # Writable by others never is: whoever can write there decides whose orders are cancelled.
@@ -52,14 +54,13 @@ class FileStore:
     def _read(self, account: Account) -> Stored:
         path = self.directory / account.venue / f"{account.name}{SUFFIX}"
         try:
-            content = read_guarded(path, MATERIAL_MOST_BYTES, WRITABLE_BY_ALL)
+            content = _read_across_swaps(path)
         except FileNotFoundError:
             self._require_directory()
             return Missing()
-        except (PermissionError, NotADirectoryError) as error:
-            return Unusable("", f"cannot be read: {error.strerror}")
         except OSError as error:
-            raise Unavailable(NAME, f"{account.venue}/{account.name}: {error.strerror}") from None
+            self._require_directory()
+            return Denied(f"cannot be read: {error.strerror}")
         if isinstance(content, Refused):
             return Unusable("", content.problem)
         fields = fields_of(content)
@@ -82,3 +83,17 @@ class FileStore:
             self.directory.stat()
         except OSError as error:
             raise Unavailable(NAME, f"{self.directory}: {error.strerror}") from None
+
+
+def _read_across_swaps(path: Path) -> bytes | Refused:
+    """Whoever follows `..data` just as it is swapped can find the old folder gone; that is no missing file.
+
+    One open follows one link, and what stands in a folder behind it never changes: old and new are never mixed.
+    """
+    for _ in range(SWAPS_MOST):
+        try:
+            return read_guarded(path, MATERIAL_MOST_BYTES, WRITABLE_BY_ALL)
+        except FileNotFoundError:
+            if not path.is_symlink():
+                break
+    return read_guarded(path, MATERIAL_MOST_BYTES, WRITABLE_BY_ALL)

@@ -216,10 +216,9 @@ class CredentialKeeper:
         well = result in WELL and held.serving(now) is not None
         soon, due = now + RETRY_S, now + self._refresh_s * (1 - SPREAD * random.random())  # noqa: S311  only spreads
         if edition is not None and isinstance(edition.key, Login):
-            due = min(due, max(edition.token_due, edition.login_after))
-        held.schedule(max(soon, due) if well else soon, now)
-        quiet_s = max(due - now, RETRY_S) if well else min(QUIET_RETRY_S, self._refresh_s)
-        self._set_alarm(held, quiet_s)
+            due = min(due, max(edition.token_due, edition.login_after, soon))
+        held.schedule(due if well else soon, now)
+        self._set_alarm(held, due - now if well else min(QUIET_RETRY_S, self._refresh_s))
 
     def _set_alarm(self, held: Held, wait_s: float) -> None:
         """Nobody has to ask for an account: what was rotated, revoked or has run out is seen to all the same."""

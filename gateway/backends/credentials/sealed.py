@@ -4,14 +4,13 @@ The file is one JSON object: format version, the parameters of the key, and the 
 fail to open; there is no half-good state. The command line writes it, the service only reads.
 """
 
-import asyncio
 import base64
 import contextlib
 import fcntl
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -23,13 +22,11 @@ from nacl.secret import SecretBox
 from nacl.utils import random as random_bytes
 
 from gateway.backends.credentials.disk import Refused, read_guarded
-from gateway.backends.credentials.store import Material, Missing, Stored, version_of
 from gateway.core.model import Account, VenueId
 from gateway.ports import Unavailable
 
 NAME = "sealed secrets"
 PASSPHRASE_VARIABLE = "CANCEL_GATEWAY_PASSPHRASE"  # noqa: S105  the name of a variable
-PASSPHRASE_MOST_BYTES = 4096
 FORMAT = 1
 FILE_MOST_BYTES = 16 * 1024 * 1024
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -96,15 +93,28 @@ class SealedFile:
 
         return self._change(change)
 
+    def use(self, passphrase: str) -> None:
+        """From now on, this is the passphrase."""
+        self.passphrase = passphrase
+        self._keys.clear()
+
+    def rekey(self, passphrase: str) -> int:
+        """Close everything under another passphrase and a new salt; returns how many credentials there are.
+
+        Either the old file or the new one is there, whatever happens; numbers and contents stay as they were.
+        """
+        with _changing(self.path):
+            content, _ = self._opened()
+            changed = SealedFile(self.path, passphrase)
+            _write_whole(self.path, changed._seal(content, _fresh_kdf()))
+        self.use(passphrase)
+        return len(content.entries)
+
     def _change(self, change: Callable[[Content], tuple[Content, Result]]) -> Result:
-        try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with _locked(self.path.parent):
-                before, kdf = self._opened() if self.path.exists() else (Content({}), _fresh_kdf())
-                after, result = change(before)
-                _write_whole(self.path, self._seal(after, kdf))
-        except OSError as error:
-            raise Unavailable(NAME, f"{self.path}: {error.strerror}") from None
+        with _changing(self.path):
+            before, kdf = self._opened() if self.path.exists() else (Content({}), _fresh_kdf())
+            after, result = change(before)
+            _write_whole(self.path, self._seal(after, kdf))
         return result
 
     def _opened(self) -> tuple[Content, Kdf]:
@@ -146,48 +156,6 @@ class SealedFile:
             self._keys.clear()
             self._keys[kdf] = argon2id.kdf(SecretBox.KEY_SIZE, secret, kdf.salt, kdf.ops, kdf.memory_bytes)
         return self._keys[kdf]
-
-
-@dataclass(frozen=True, slots=True)
-class SealedStore:
-    """The sealed file as the service reads it: again for each credential, in a thread."""
-
-    file: SealedFile
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
-
-    async def read(self, account: Account) -> Stored:
-        """One credential as it stands in the file now."""
-        entry = (await self._content()).entries.get(account)
-        if entry is None:
-            return Missing()
-        return Material(entry.fields, version_of(orjson.dumps(entry.fields, option=orjson.OPT_SORT_KEYS)))
-
-    async def names(self, venue: VenueId) -> Sequence[str]:
-        """The accounts that have an entry."""
-        return sorted(account.name for account in (await self._content()).entries if account.venue == venue)
-
-    async def aclose(self) -> None:
-        """Nothing is kept open."""
-
-    async def _content(self) -> Content:
-        # One at a time: many accounts that are first used together would otherwise each make the same key.
-        async with self._turn:
-            return await asyncio.to_thread(self.file.open)
-
-
-def read_passphrase(file: Path | None, environment: Mapping[str, str]) -> str | None:
-    """The passphrase from the environment, else from the file without its last line break; None where neither is."""
-    given = environment.get(PASSPHRASE_VARIABLE)
-    if given:
-        return given
-    if file is None:
-        return None
-    try:
-        with file.open("rb") as opened:
-            text = opened.read(PASSPHRASE_MOST_BYTES).decode()
-    except (OSError, UnicodeDecodeError):
-        raise Unavailable(NAME, f"{file} cannot be read as text") from None
-    return text.removesuffix("\n").removesuffix("\r") or None
 
 
 def _fresh_kdf() -> Kdf:
@@ -241,11 +209,15 @@ def _write_whole(path: Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _changing(path: Path) -> Iterator[None]:
     """Two people who put at once must not lose one of the credentials."""
-    with _opened_folder(folder) as descriptor:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _opened_folder(path.parent) as descriptor:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+    except OSError as error:
+        raise Unavailable(NAME, f"{path}: {error.strerror}") from None
 
 
 @contextlib.contextmanager

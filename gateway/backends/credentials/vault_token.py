@@ -3,14 +3,16 @@
 import asyncio
 import random
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
+from gateway.backends.credentials.single_flight import SingleFlight
 from gateway.backends.credentials.vault_login import AppRole, GivenToken, ServiceAccount, Way, login_call
 from gateway.backends.credentials.vault_nodes import BAD_REQUEST, NAME, OK, Answer, Json, Nodes
 from gateway.ports import Clock, Unavailable
 
-RENEW_AT, RENEW_JITTER = 2 / 3, 0.1
+RENEW_AT, RENEW_JITTER, USED_UP_AT = 2 / 3, 0.1, 0.9
 # A lease that comes back so much shorter has met its largest life: time for a new login.
 WORN_OUT = 0.5
 TRY_AGAIN_S, REFUSED_PAUSE_S = 1.0, 5.0
@@ -43,27 +45,25 @@ class VaultToken:
         self._refused_until = 0.0
         self._refusal = ""
         self._could_look = False
-        self._turn = asyncio.Lock()
+        self._login: SingleFlight[Lease] = SingleFlight()
+        self._looking: SingleFlight[bool] = SingleFlight()
         self._timer: asyncio.TimerHandle | None = None
         self._renewal: asyncio.Task[None] | None = None
 
     async def get(self) -> str:
         """A token that should work; raises Unavailable where none is to be had."""
-        if (lease := self._valid()) is not None:
-            return lease.token
-        async with self._turn:
-            return (self._valid() or await self._log_in()).token
+        lease = self._valid() or await self._login.share(self._log_in)
+        return lease.token
 
     async def after_refusal(self, refused: str) -> str | None:
         """Another token, where the refused one is no longer good; None where it is, so that it was not its fault."""
-        async with self._turn:
-            lease = self._valid()
-            if lease is not None and lease.token != refused:
-                return lease.token
-            if lease is not None and await self._is_good(lease):
-                return None
-            fresh = await self._log_in()
-            return fresh.token if fresh.token != refused else None
+        lease = self._valid()
+        if lease is not None and lease.token != refused:
+            return lease.token
+        if lease is not None and await self._looking.share(partial(self._is_good, lease)):
+            return None
+        fresh = await self._login.share(self._log_in)
+        return fresh.token if fresh.token != refused else None
 
     async def aclose(self) -> None:
         """Stop renewing, and forget it."""
@@ -72,6 +72,8 @@ class VaultToken:
         if self._renewal is not None:
             self._renewal.cancel()
             await asyncio.gather(self._renewal, return_exceptions=True)
+        await self._login.aclose()
+        await self._looking.aclose()
         self._lease = None
 
     def _valid(self) -> Lease | None:
@@ -116,8 +118,11 @@ class VaultToken:
 
     def _take(self, lease: Lease) -> Lease:
         now = self._clock.monotonic()
-        self._lease, self._ends_at, self._vouched_until = lease, now + lease.life_s, now + VOUCHED_S
+        self._lease, self._ends_at, self._vouched_until = lease, FOREVER, now + VOUCHED_S
         if lease.life_s < FOREVER:
+            # The vault counts from before its answer came, and nobody should be sent off with a token about to end.
+            self._ends_at = now + lease.life_s * USED_UP_AT
+            self._vouched_until = now + min(VOUCHED_S, lease.life_s * (1 - USED_UP_AT))
             self._plan(lease, lease.life_s * RENEW_AT)
         return lease
 
@@ -131,15 +136,14 @@ class VaultToken:
         self._renewal = asyncio.create_task(self._renew(lease), name="vault.token")
 
     async def _renew(self, lease: Lease) -> None:
-        async with self._turn:
-            if self._lease is not lease:
-                return
-            try:
-                await self._prolong(lease)
-            except Unavailable:
-                # Whoever reads next meets the same, and tells it.
-                if self._clock.monotonic() < self._ends_at:
-                    self._plan(lease, max(TRY_AGAIN_S, (self._ends_at - self._clock.monotonic()) / 3))
+        if self._lease is not lease:
+            return
+        try:
+            await self._prolong(lease)
+        except Unavailable:
+            # Whoever reads next meets the same, and tells it.
+            if (left_s := self._ends_at - self._clock.monotonic()) > 0:
+                self._plan(lease, max(TRY_AGAIN_S, left_s / 3))
 
     async def _prolong(self, lease: Lease) -> None:
         if lease.renewable:
@@ -148,7 +152,7 @@ class VaultToken:
                 self._take(renewed)
                 return
         if not isinstance(self._way, GivenToken) or self._way.token.read() != lease.token:
-            await self._log_in()
+            await self._login.share(self._log_in)
         else:
             left_s = round(self._ends_at - self._clock.monotonic())
             log.warning("credential.vault_token_ends", seconds=left_s, remedy="give the gateway a new one")
