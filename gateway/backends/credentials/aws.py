@@ -137,7 +137,7 @@ def _understood(said: Said) -> Answer:
     if kind == "InvalidRequestException" and "delet" in str((tree or {}).get("message", (tree or {}).get("Message"))):
         kind = ABSENT  # it waits for its deletion
     if not kind.isalnum() or said.status >= SERVER_ERROR or kind in BUSY:
-        raise Unavailable(NAME, f"answers {said.status} {kind}".strip())
+        raise Unavailable(NAME, f"answers {said.status} {kind if kind.isalnum() else ''}".strip())
     return Answer({}, kind)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -174,10 +175,12 @@ async def test_kubernetes_service_account_logs_in(bao_session: Bao, open_vault: 
     user = {"username": "system:serviceaccount:trading:gateway", "uid": "1", "groups": []}
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview"}
     status = {"authenticated": True, "user": user}
-    header = b"eyJhbGciOiJIUzI1NiJ9."
-    claims = b"eyJzdWIiOiJzeXN0ZW06c2VydmljZWFjY291bnQ6dHJhZGluZzpnYXRld2F5In0."
+    account = {"namespace": "trading", "service-account.name": "gateway", "service-account.uid": "1"}
+    claims = {"iss": "kubernetes/serviceaccount", "sub": user["username"]}
+    claims |= {f"kubernetes.io/serviceaccount/{name}": value for name, value in account.items()}
+    parts = [urlsafe_b64encode(orjson.dumps(part)).rstrip(b"=") for part in ({"alg": "RS256", "typ": "JWT"}, claims)]
     authority = trustme.CA().cert_pem.bytes().decode()
-    (tmp_path / "jwt").write_bytes(header + claims + b"c2ln")
+    (tmp_path / "jwt").write_bytes(b".".join([*parts, b"c2ln"]))
     async with raw_store(said("201 Created", orjson.dumps(review | {"status": status}))) as cluster:
         if "kubernetes/" not in bao_session.call("GET", "sys/auth")["data"]:
             bao_session.call("POST", "sys/auth/kubernetes", {"type": "kubernetes"})
