@@ -25,6 +25,7 @@ class Course:
     desk: Desk
     unlocked: Unlocked
     patience: Patience
+    claim: Claim | None = None
     record: RecordId | None = None
     fence: int = 0
     boarding: Boarding | None = None
@@ -38,6 +39,7 @@ class Course:
     venue_s: float | None = None
     acknowledged: Settled | None = None
     degraded: bool = False
+    sent_ms: int = 0
 
     @property
     def account(self) -> Account:

@@ -31,6 +31,7 @@ class Errands:
         boarding = course.boarding
         assert boarding is not None  # noqa: S101  nothing is sent before it is admitted
         course.attempts += 1
+        course.sent_ms = course.sent_ms or self.clock.now_ms()
         if boarding.party is None:
             told = (await self._send(course, boarding, (course.order,)))[0]
             course.batch = 1

@@ -10,8 +10,20 @@ from typing import assert_never
 
 from gateway.again import Retries
 from gateway.core.admission import Gated, Missed
-from gateway.core.answer import Answer, Asked
-from gateway.core.idempotency import SETTLED_AS, Claimed, Fresh, Known, Late, Mismatch, Settlement, State
+from gateway.core.answer import Answer, Asked, remembered
+from gateway.core.idempotency import (
+    SETTLED_AS,
+    Claimed,
+    Fresh,
+    Gone,
+    Known,
+    Late,
+    Mismatch,
+    Record,
+    RecordId,
+    Settlement,
+    State,
+)
 from gateway.core.model import VenueId, Wait
 from gateway.core.outcome import (
     AuthRefused,
@@ -25,6 +37,7 @@ from gateway.core.outcome import (
     Untimely,
     conclude,
 )
+from gateway.core.resolution import AFTER_ACK, AFTER_SILENCE
 from gateway.core.shut import Shut
 from gateway.core.trail import Claiming, Settling, Slotted
 from gateway.core.wire import NotSent
@@ -35,15 +48,13 @@ from gateway.errand import Errands
 from gateway.follow import Follower
 from gateway.line import Boarding
 from gateway.party import Told
-from gateway.ports import NO_TRAIL, Clock, Continuity, Credentials, Meter, NoSigner, Records, Trail, Unavailable
+from gateway.ports import NO_TRAIL, Clock, Continuity, Credentials, Meter, NoSigner, SteadyStore, Trail, Unavailable
 from gateway.reader import Look, Reader
-from gateway.resolve import AFTER_SILENCE
+from gateway.resolve import gone
 from gateway.weather import Weather
 
 US_PER_S = 1_000_000
 TRY_AGAIN_MS = 1000
-# A cancel that the venue took: an order still open, or gone from view, only means that it is not proven final yet.
-AFTER_ACK = ReadBack(Outcome.CANCELLED, if_open=Outcome.ACCEPTED, if_missing=Outcome.ACCEPTED)
 # What a venue says of an order only to somebody whose signature it has taken; a refusal may come before that.
 CREDENTIAL_TAKEN = frozenset({
     Outcome.CANCELLED, Outcome.ALREADY_CANCELLED, Outcome.ACCEPTED, Outcome.TOO_LATE_FILLED, Outcome.CLOSED,
@@ -73,7 +84,7 @@ class Pipeline:
     desks: Mapping[VenueId, Desk]
     clock: Clock
     credentials: Credentials
-    records: Records
+    records: SteadyStore
     weather: Weather
     retries: Retries
     dispatcher: Dispatcher
@@ -116,33 +127,19 @@ class Pipeline:
 
     async def _claim(self, course: Course) -> Claimed | Gated:
         """Write the wish down; where nobody waits, the same round trip takes the slot and writes `sent`."""
-        if self.continuity.degraded:
-            return self._unrecorded(course)
         began = self.clock.monotonic()
-        claim = course.new_claim(self.clock.now_ms(), began, self.noise(10))
+        claim = course.claim = course.new_claim(self.clock.now_ms(), began, self.noise(10))
         course.shut = self.weather.against(course.account, course.unlocked.version, course.asked.lane)
         waits = course.shut is not None or self.dispatcher.must_wait(course.fare, course.asked.lane)
         at_once = () if waits else course.demands
-        try:
-            claimed = await self.records.claim(claim, at_once, int(course.left_s(began) * US_PER_S))
-        except Unavailable as lost:
-            self.continuity.lose(lost.reason)
-            return self._unrecorded(course)
+        claimed = await self.records.claim(claim, at_once, int(course.left_s(began) * US_PER_S))
         self._lap(course, "claim", began)
         if isinstance(claimed, Fresh):
-            course.record, course.fence = claim.id, claimed.fence
-            self.follower.lead(claim.id)
+            course.record, course.fence, course.degraded = claim.id, claimed.fence, claimed.degraded
         self.trail.note(Claiming(course.asked, course.record, claimed))
         return claimed
 
-    def _unrecorded(self, course: Course) -> Fresh:
-        """Without the store a cancel goes on all the same: a double one is harmless, a missing one is not."""
-        course.degraded = True
-        unrecorded = Fresh(fence=0)
-        self.trail.note(Claiming(course.asked, None, unrecorded))
-        return unrecorded
-
-    async def _not_fresh(self, course: Course, claimed: Late | Known | Mismatch | Gated) -> Answer | None:
+    async def _not_fresh(self, course: Course, claimed: Late | Known | Gone | Mismatch | Gated) -> Answer | None:
         """What is told instead; None where whoever we followed was turned away unsent, so that it is our turn."""
         match claimed:
             case Late(wait_us=wait_us):
@@ -152,16 +149,36 @@ class Pipeline:
             case Gated(scope=scope, wait_us=wait_us):
                 self.meter.gated(course.account.venue, scope, wait_us / US_PER_S)
                 return course.answer(Settled(_shut(claimed)), retry_after_ms=_ms_up(wait_us))
+            case Gone(record=record):
+                return await self._remembered(course, record)
             case Known(record=record):
-                seen = await self.follower.follow(record, course.asked.deadline)
-                if seen is not None and seen.state is State.REFUSED:
-                    return None
-                course.record = record.id
-                if seen is None or not seen.body or seen.outcome is None:
-                    return course.answer(Settled(Outcome.IN_PROGRESS), retry_after_ms=TRY_AGAIN_MS)
-                return Answer(seen.outcome, record=seen.id, body=seen.body)
+                return await self._followed(course, record)
             case _:
                 assert_never(claimed)
+
+    async def _remembered(self, course: Course, record: Record) -> Answer:
+        """What is known of an order that is gone. Under a key it is kept, for the key may come again."""
+        claim, settled = course.claim, remembered(record)
+        if claim is None or claim.key is None:
+            course.record = record.id
+            return course.answer(settled)
+        course.record = claim.id
+        answer = course.answer(settled)
+        body, now_ms = self.encode(course.asked, answer), self.clock.now_ms()
+        await self.records.keep(
+            claim, Settlement(SETTLED_AS[settled.outcome], settled.outcome, body, now_ms, attempts=0)
+        )
+        return answer
+
+    async def _followed(self, course: Course, record: Record) -> Answer | None:
+        """What came of the record that was there before."""
+        seen = await self.follower.follow(record, course.asked.deadline)
+        if seen is not None and seen.state is State.REFUSED:
+            return None
+        course.record = record.id
+        if seen is None or not seen.body or seen.outcome is None:
+            return course.answer(Settled(Outcome.IN_PROGRESS), retry_after_ms=TRY_AGAIN_MS)
+        return Answer(seen.outcome, record=seen.id, body=seen.body)
 
     async def _admit(self, course: Course, claimed: Fresh) -> Boarding | Refusal:
         """The slot that came with the claim, or the next one in line."""
@@ -196,15 +213,11 @@ class Pipeline:
 
     async def _mark_sent(self, course: Course, boarding: Boarding) -> bool | Gated:
         """Write `sent` before any byte leaves; not where the record is somebody else's by now, or a gate has closed."""
-        if course.record is None:
-            return True
+        assert course.record is not None  # noqa: S101  nothing is admitted before it is claimed
         now_ms, probe = self.clock.now_ms(), boarding.slot.probe
-        try:
-            return await self.records.mark_sent(course.record, course.fence, now_ms, probe=probe)
-        except Unavailable as lost:
-            self.continuity.lose(lost.reason)
-            course.degraded = True
-            return True
+        marked = await self.records.mark_sent(course.record, course.fence, now_ms, probe=probe)
+        course.degraded = course.degraded or self.continuity.degraded
+        return marked
 
     async def _turn_away(self, course: Course, refused: Refusal) -> Answer:
         match refused:
@@ -339,25 +352,36 @@ class Pipeline:
         """Write what came of it, and make the answer."""
         began = self.clock.monotonic()
         answer = course.answer(settled, detail=detail, retry_after_ms=retry_after_ms)
+        assert course.record is not None  # noqa: S101  nothing is settled before it is claimed
         self.trail.note(Settling(course.asked.cancel, course.record, answer.outcome, course.attempts))
-        if course.record is None:
-            return answer
-        body = self.encode(course.asked, answer)
         settlement = Settlement(
-            SETTLED_AS[answer.outcome], answer.outcome, body, self.clock.now_ms(), attempts=course.attempts
+            SETTLED_AS[answer.outcome],
+            answer.outcome,
+            self.encode(course.asked, answer),
+            self.clock.now_ms(),
+            attempts=course.attempts,
+            gone=gone(course.desk, course.order, settled),
         )
-        try:
-            await self.records.settle(course.record, course.fence, settlement)
-        except Unavailable as lost:
-            self.continuity.lose(lost.reason)
-        self.follower.done(course.record)
+        if not await self.records.settle(course.record, course.fence, settlement):
+            answer = await self._as_recorded(course.record, answer)
+        self.follower.bell.ring(course.record)
         self._lap(course, "settle", began)
         return answer
 
+    async def _as_recorded(self, at: RecordId, answer: Answer) -> Answer:
+        """Somebody took the record over and proved its end first: two callers must not be told two things."""
+        try:
+            record = await self.records.get(at)
+        except Unavailable:
+            return answer
+        if record is None or record.state is not State.TERMINAL or record.outcome is None or not record.body:
+            return answer
+        return replace(answer, outcome=record.outcome, body=record.body, retry_after_ms=None)
+
 
 def _look(course: Course) -> Look:
-    asked = course.asked
-    return Look(course.desk, course.account, course.order, course.unlocked.signer, asked.caller, asked.deadline)
+    asked, signer = course.asked, course.unlocked.signer
+    return Look(course.desk, course.account, course.order, signer, asked.caller, asked.deadline, course.sent_ms)
 
 
 def _plainly(  # noqa: PLR0911  one per kind

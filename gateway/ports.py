@@ -6,7 +6,7 @@ from typing import Protocol
 
 from gateway.core.access import Denied
 from gateway.core.admission import Demand, Gated, Slot
-from gateway.core.idempotency import Claim, Claimed, Record, RecordId, Settlement
+from gateway.core.idempotency import Claim, Claimed, Record, RecordId, Settlement, Step
 from gateway.core.model import Account, Lane, Scope, VenueId
 from gateway.core.outcome import Outcome, Throttled
 from gateway.core.trail import Decision
@@ -113,6 +113,23 @@ class Continuity(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Records taken over, how many ends of this account's are unknown in all, and how many nobody can read."""
+
+    records: tuple[Record, ...] = ()
+    unknown: int = 0
+    lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRecord:
+    """A record that only this process has, and the wish that it was made for."""
+
+    record: Record
+    claim: Claim
+
+
 class Records(Protocol):
     """What was asked, how far it came, and what came of it."""
 
@@ -132,11 +149,55 @@ class Records(Protocol):
         ...
 
     async def settle(self, record: RecordId, fence: int, settlement: Settlement) -> bool:
-        """Write what came of it; `refused` also frees the key and the order. False where the step is illegal."""
+        """Write what came of it; `refused` also frees the key and the order. False where the step is illegal.
+
+        What the venue said counts also from a holder whose record was taken over meanwhile, where it is news.
+        """
         ...
 
     async def get(self, record: RecordId) -> Record | None:
         """Read one record."""
+        ...
+
+
+class SteadyStore(Records, Protocol):
+    """Records that are there whatever becomes of the store: only `get` is ever unavailable."""
+
+    async def keep(self, claim: Claim, settlement: Settlement) -> None:
+        """Write an answer down that took no work, so that its key answers alike when it comes again."""
+        ...
+
+
+class OpenRecords(Protocol):
+    """Records whose end is not known, as the resolver works on them. Nobody else works on what is taken."""
+
+    async def take(
+        self, account: Account, at_ms: int, lease_ms: int, *, most: int = 1, named: RecordId | None = None
+    ) -> Taken:
+        """Take over whose turn has come, or the one that is named, under a higher fence and for so long.
+
+        What was never sent is refused instead, and what nobody can read any more is dropped.
+        """
+        ...
+
+    async def postpone(self, record: Record, pause_ms: int | None, steps: tuple[Step, ...]) -> bool:
+        """Give a record back: it is looked at again after a pause, or, without one, never by ourselves."""
+        ...
+
+    async def settle(self, record: RecordId, fence: int, settlement: Settlement) -> bool:
+        """As in Records."""
+        ...
+
+    async def get(self, record: RecordId) -> Record | None:
+        """As in Records."""
+        ...
+
+
+class RecordStore(Records, OpenRecords, Protocol):
+    """Everything that the store does for records."""
+
+    async def restore(self, kept: LocalRecord, lease_ms: int) -> bool:
+        """Write down what was done while the store was away; False where it is no news."""
         ...
 
 
@@ -252,6 +313,10 @@ class Meter(Protocol):
 
     def terminal(self, venue: VenueId, seconds: float) -> None:
         """An order was proven gone, so long after it was asked for."""
+        ...
+
+    def unknown_open(self, account: Account, records: int) -> None:
+        """So many of an account's records are unknown, over all replicas."""
         ...
 
     def resolved(self, venue: VenueId, outcome: Outcome, age_s: float) -> None:

@@ -7,6 +7,7 @@ from typing import assert_never
 from gateway.core.admission import Slot
 from gateway.core.model import Account, Lane, Op, OrderRef
 from gateway.core.outcome import Outcome, ReadBack, Settled, Sighting, Throttled, Unclear, conclude
+from gateway.core.resolution import another_order
 from gateway.core.trail import Exchanged
 from gateway.core.wire import NotSent, Reply, SendResult, Unconfirmed, WireRequest
 from gateway.courier import Carried, Courier, Parcel
@@ -17,13 +18,17 @@ from gateway.ports import NO_TRAIL, Clock, Trail, Unavailable
 from gateway.venues.base import Signer
 
 PAUSE_FIRST_S, PAUSE_MOST_S = 0.05, 1.0
-NO_READ = Unclear("the venue has no call that reads this order")
+NO_READ = Unclear("the venue has no call that shows this order")
+ANOTHER_ORDER = Unclear("an order that was made after the cancel may have this id")
 NO_SLOT = Unclear("no slot under the venue's query limit before the deadline")
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Which order to look at, with whose signer, and until when (monotonic seconds)."""
+    """Which order to look at, with whose signer, and until when (monotonic seconds).
+
+    `sent_ms` is when its cancel left: where an id may name another order by now, one made later proves nothing.
+    """
 
     desk: Desk
     account: Account
@@ -31,6 +36,7 @@ class Look:
     signer: Signer
     caller: str
     deadline: float
+    sent_ms: int
 
     def request(self, at_ms: int) -> WireRequest:
         """The signed read; `readable` was asked before."""
@@ -74,10 +80,11 @@ class Reader:
         return admitted.slot if isinstance(admitted, Boarding) else NO_SLOT
 
     async def _heeded(self, look: Look, carried: Carried) -> Sighting:
-        sighting = _seen(look, carried.result)
+        seen = _seen(look, carried.result)
         self.trail.note(
-            Exchanged(Op.READ, look.account, (look.order,), carried.request, carried.slot, carried.result, (sighting,))
+            Exchanged(Op.READ, look.account, (look.order,), carried.request, carried.slot, carried.result, (seen,))
         )
+        sighting = _about_ours(look, seen)
         refusal = sighting if isinstance(sighting, Throttled) else None
         return await self.courier.heed(look.account, carried, refusal) or sighting
 
@@ -98,6 +105,11 @@ class Reader:
                 return settled if settled.outcome is Outcome.ACCEPTED else Settled(unseen, asked.facts)
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, PAUSE_MOST_S)
+
+
+def _about_ours(look: Look, sighting: Sighting) -> Sighting:
+    lasting = look.order.by in look.desk.venue.lasting
+    return sighting if lasting or not another_order(sighting, look.sent_ms) else ANOTHER_ORDER
 
 
 def _seen(look: Look, result: SendResult) -> Sighting:

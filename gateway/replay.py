@@ -10,10 +10,9 @@ from typing import TypeAlias
 
 from gateway.core.model import By, Op, OrderRef, VenueId
 from gateway.core.outcome import MEANINGS, Outcome, ReadBack, Seen, Settled, Sighting, Verdict, conclude
+from gateway.core.resolution import AFTER_ACK, AFTER_GRACE, AFTER_SILENCE
 from gateway.core.trail import Tree, reply_in, word
 from gateway.core.wire import NotSent, Reply
-from gateway.pipeline import AFTER_ACK
-from gateway.resolve import AFTER_SILENCE
 from gateway.venues.base import Site, Venue, at
 
 ReadAs: TypeAlias = Verdict | Sighting | NotSent
@@ -144,6 +143,7 @@ def _supported(heard: Iterable[ReadAs]) -> set[Outcome]:
     """Every outcome that the replies about one order may lead to."""
     heard = list(heard)
     told = {one.outcome for one in heard if isinstance(one, Settled)}
-    asked = [AFTER_ACK, AFTER_SILENCE, *(one for one in heard if isinstance(one, ReadBack))]
-    seen = [one for one in heard if isinstance(one, Seen)]
+    asked = [AFTER_ACK, AFTER_SILENCE, AFTER_GRACE, *(one for one in heard if isinstance(one, ReadBack))]
+    # What a venue may have said too early is believed after a grace.
+    seen = [each for one in heard if isinstance(one, Seen) for each in (one, replace(one, weak=False))]
     return told | {conclude(question, sighting).outcome for question in asked for sighting in seen}

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,6 +12,7 @@ from functools import partial
 from aiohttp import web
 
 from gateway import __version__
+from gateway.aftercare import look_after
 from gateway.again import Retries
 from gateway.backends.abroad import ClusterLimiter
 from gateway.backends.admittance import Admittance
@@ -27,6 +29,7 @@ from gateway.backends.redis.embedded import EmbeddedRedis
 from gateway.backends.redis.link import EMBEDDED, Link
 from gateway.backends.rehearsal import Rehearsal
 from gateway.backends.sender import Line, VenueSender
+from gateway.backends.steady_records import SteadyRecords
 from gateway.backends.tls import ListenerTls
 from gateway.backends.trail import DAY_MS, RedisTrail, Watch
 from gateway.breakers import Breakers, Change
@@ -44,7 +47,7 @@ from gateway.guard import GuardedSender
 from gateway.offsets import Offsets
 from gateway.pipeline import Pipeline
 from gateway.planner import Planner
-from gateway.ports import NO_TRAIL, Limiter, Log, Records, Sender, Trail, Unavailable
+from gateway.ports import NO_TRAIL, Limiter, Log, RecordStore, Sender, Trail, Unavailable
 from gateway.reader import Reader
 from gateway.reload import Entrance, Reloader, Reread, Told
 from gateway.resolve import Resolver
@@ -54,6 +57,7 @@ from gateway.stores import store_of
 from gateway.survey import Survey, limits_of
 from gateway.venues import ALL
 from gateway.venues.base import Clocked, Venue, at
+from gateway.watchman import Watchman
 from gateway.weather import Weather
 from gateway.web.app import admin_app, caller_app, runner
 from gateway.web.codec import answer_body
@@ -101,7 +105,7 @@ class Shared:
     metrics: Metrics
     link: Link
     limiter: FallbackLimiter
-    records: Records
+    records: SteadyRecords
     gates: RedisGates
     trail: Trail
 
@@ -116,6 +120,7 @@ class Cancelling:
     keeper: CredentialKeeper
     dispatcher: Dispatcher
     survey: Survey
+    give_up_ms: int
 
 
 @asynccontextmanager
@@ -133,6 +138,8 @@ async def running(settings: Settings, log: Log, reread: Reread | None = None) ->
         ends.callback(asyncio.create_task(Reloader(settings, entrance, told, reread).run()).cancel)
         admin_url = await _listen(ends, admin_app(vitals), settings.server.admin_listen, None)
         ends.callback(asyncio.create_task(_warm(shared, cancelling)).cancel)
+        watchman = _watchman(front, shared, cancelling)
+        look_after(watchman, front.follower.bell, shared.link.subscription, ends)
         log.event("gateway.started", version=__version__, url=url, admin_url=admin_url, venues=[*front.desks])
         yield Running(front, url, admin_url, settings.server.drain_seconds)
 
@@ -151,7 +158,7 @@ async def _shared(settings: Settings, log: Log, ends: AsyncExitStack) -> Shared:
     probe_us = (max(own.timeout_ms for own in settings.venues.values()) + PROBE_MARGIN_MS) * US_PER_MS
     ahead = SLOTS_AHEAD * settings.redis.replicas_max
     admittance = Admittance(clock, ahead, partial(_tell_data_lost, log), probe_us)
-    shared, records = _store(settings, link, admittance, metrics, log)
+    shared, stored = _store(settings, link, admittance, metrics, log)
     limiter = FallbackLimiter(
         shared,
         LocalLimiter(clock, settings.redis.replicas_max, ahead),
@@ -159,6 +166,8 @@ async def _shared(settings: Settings, log: Log, ends: AsyncExitStack) -> Shared:
         partial(_tell_degraded, metrics, log),
     )
     ends.push_async_callback(limiter.aclose)
+    records = SteadyRecords(stored, clock, limiter, partial(_tell_restored, log))
+    ends.push_async_callback(records.aclose)
     floors_ms = {venue: max(quota.per_ms for quota in own.limits.values()) for venue, own in settings.venues.items()}
     gates = RedisGates(link, floors_ms, probe_us)
     return Shared(clock, log, metrics, link, limiter, records, gates, _trail(settings, url, clock, log, metrics, ends))
@@ -166,7 +175,7 @@ async def _shared(settings: Settings, log: Log, ends: AsyncExitStack) -> Shared:
 
 def _store(
     settings: Settings, link: Link, admittance: Admittance, metrics: Metrics, log: Log
-) -> tuple[Limiter, Records]:
+) -> tuple[Limiter, RecordStore]:
     """Limiter and records as the server's topology needs them."""
 
     def learned(demand: Demand, tokens: int) -> None:
@@ -198,6 +207,10 @@ def _trail(settings: Settings, url: str, clock: SystemClock, log: Log, metrics: 
 
 def _tell_data_lost(log: Log, key: str, why: str) -> None:
     log.event("limiter.data_lost", key=key, why=why)
+
+
+def _tell_restored(log: Log, written: int, dropped: int) -> None:
+    log.event("records.restored", written=written, dropped=dropped)
 
 
 def _tell_degraded(metrics: Metrics, log: Log, lost: bool, reason: str) -> None:  # noqa: FBT001  the callback's form
@@ -246,7 +259,8 @@ def _cancelling(settings: Settings, shared: Shared, ends: AsyncExitStack) -> Can
     dispatcher = Dispatcher(shared.limiter, shared.clock, bounds, shared.metrics.slot)
     ends.push_async_callback(dispatcher.aclose)
     survey = Survey(desks, keeper, shared.limiter, dispatcher, shared.gates, shared.limiter, weather)
-    return Cancelling(desks, sender, weather, keeper, dispatcher, survey)
+    give_up_ms = settings.records.give_up_seconds * 1000
+    return Cancelling(desks, sender, weather, keeper, dispatcher, survey, give_up_ms)
 
 
 def _weather(
@@ -279,7 +293,19 @@ def _front(entrance: Entrance, shared: Shared, parts: Cancelling) -> Front:
     courier = Courier(clock, limiter, shared.gates, limiter, parts.sender, metrics, parts.weather)
     trail = shared.trail
     reader = Reader(clock, parts.dispatcher, courier, trail)
-    resolver = Resolver(parts.desks, clock, parts.keeper, records, reader, metrics, encode, trail)
+    resolver = Resolver(
+        desks=parts.desks,
+        clock=clock,
+        credentials=parts.keeper,
+        records=records,
+        reader=reader,
+        meter=metrics,
+        log=shared.log,
+        encode=encode,
+        chance=random.random,
+        give_up_ms=parts.give_up_ms,
+        trail=trail,
+    )
     follower = Follower(clock, records, resolver)
     pipeline = Pipeline(
         desks=parts.desks,
@@ -373,6 +399,13 @@ async def _secrets_state(front: Front, parts: Cancelling) -> Component:
     found = [(f"{account.venue}:{account.name}", parts.keeper.condition(account)) for account in accounts]
     bad = [f"{name} {how.word} ({how.detail})" for name, how in found if how.word not in {"ok", "unread"}]
     return Component(ok=not bad, detail=", ".join(bad) or "usable")
+
+
+def _watchman(front: Front, shared: Shared, parts: Cancelling) -> Watchman:
+    async def accounts() -> list[Account]:
+        return [account for desk in front.desks.values() for account in await parts.survey.accounts(desk)]
+
+    return Watchman(shared.clock, front.follower.resolver, shared.limiter, accounts, shared.log, random.random)
 
 
 async def _warm(shared: Shared, parts: Cancelling) -> None:

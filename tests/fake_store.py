@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from virtual_time import FakeClock
@@ -14,6 +14,7 @@ from gateway.core.idempotency import (
     Claim,
     Claimed,
     Fresh,
+    Gone,
     Known,
     Late,
     Mismatch,
@@ -21,14 +22,18 @@ from gateway.core.idempotency import (
     RecordId,
     Settlement,
     State,
+    Step,
     fingerprint,
+    may_settle,
+    settled_record,
 )
 from gateway.core.ledger import Denied, Epoch, Granted, Ledger
 from gateway.core.model import Account, By
 from gateway.core.outcome import Throttled
-from gateway.ports import Outlook, TooFar, Unavailable
+from gateway.ports import LocalRecord, Outlook, Taken, TooFar, Unavailable
 
 US_PER_S = 1_000_000
+FIRST_LOOK_MS, REST_MS = 500, 1000
 NOTHING_SENT = frozenset({State.RECEIVED, State.RESERVED})
 
 
@@ -158,6 +163,8 @@ class FakeRecords:
         self.stolen = False
         self.stolen_refs: set[str] = set()
         self.settled: list[Settlement] = []
+        self.due: dict[RecordId, int] = {}
+        self.bells: list[Callable[[RecordId], None]] = []
 
     def one(self) -> Record:
         """The only record."""
@@ -197,18 +204,18 @@ class FakeRecords:
     async def settle(self, record: RecordId, fence: int, settlement: Settlement) -> bool:
         await self._call("settle")
         kept = self.kept[record]
-        if kept.fence != fence or settlement.state not in STEPS[kept.state]:
+        if not may_settle(kept.state, kept.fence, settlement.state, fence):
             return False
         self.settled.append(settlement)
-        self.kept[record] = replace(
-            kept,
-            state=settlement.state,
-            outcome=settlement.outcome,
-            body=settlement.body,
-            settled_ms=settlement.at_ms,
-            attempts=settlement.attempts,
-        )
+        self.kept[record] = settled_record(kept, settlement)
         self.orders = {order: at for order, at in self.orders.items() if at != record}
+        if settlement.gone is not None:
+            self.orders[record.account, settlement.gone.by, settlement.gone.value] = record
+        self.due.pop(record, None)
+        if settlement.state is State.UNKNOWN:
+            self.kept[record] = replace(self.kept[record], lease_until_ms=self.clock.now_ms())
+            self.due[record] = self.clock.now_ms() + FIRST_LOOK_MS
+        self._announce(record)
         if settlement.state is State.REFUSED:
             self.keys = {key: known for key, known in self.keys.items() if known[1] != record}
         return True
@@ -217,18 +224,75 @@ class FakeRecords:
         await self._call("get")
         return self.kept.get(record)
 
+    async def take(
+        self, account: Account, at_ms: int, lease_ms: int, *, most: int = 1, named: RecordId | None = None
+    ) -> Taken:
+        await self._call("take")
+        wanted = [named] if named is not None else [at for at in self.kept if at.account == account]
+        taken: list[Record] = []
+        for at in wanted:
+            record = self.kept.get(at)
+            due = record is not None and (named is not None or self._is_due(record))
+            if record is None or not due or len(taken) == most or record.lease_until_ms > self.clock.now_ms():
+                continue
+            if record.state in NOTHING_SENT:
+                self.kept[at] = replace(record, state=State.REFUSED, settled_ms=at_ms)
+                self.keys = {key: known for key, known in self.keys.items() if known[1] != at}
+                self._announce(at)
+            elif record.state in {State.SENT, State.UNKNOWN, State.ACKNOWLEDGED}:
+                state = State.UNKNOWN if record.state is State.SENT else record.state
+                ends = self.clock.now_ms() + lease_ms
+                self.kept[at] = replace(record, state=state, fence=record.fence + 1, lease_until_ms=ends)
+                self.due[at] = ends
+                taken.append(self.kept[at])
+        unknown = sum(record.state is State.UNKNOWN and record.id in self.due for record in self.kept.values())
+        return Taken(tuple(taken), unknown)
+
+    def _is_due(self, record: Record) -> bool:
+        if record.state is State.UNKNOWN:
+            return record.id in self.due and self.due[record.id] <= self.clock.now_ms()
+        return record.state in NOTHING_SENT | {State.SENT}
+
+    async def postpone(self, record: Record, pause_ms: int | None, steps: tuple[Step, ...]) -> bool:
+        await self._call("postpone")
+        kept = self.kept[record.id]
+        if kept.fence != record.fence:
+            return False
+        self.kept[record.id] = replace(kept, steps=steps, lease_until_ms=self.clock.now_ms() + REST_MS)
+        self.due.pop(record.id, None)
+        if pause_ms is not None and kept.state is State.UNKNOWN:
+            self.due[record.id] = self.clock.now_ms() + pause_ms
+        self._announce(record.id)
+        return True
+
+    async def restore(self, kept: LocalRecord, lease_ms: int) -> bool:
+        await self._call("restore")
+        record, known = kept.record, self.kept.get(kept.record.id)
+        if known is not None and not may_settle(known.state, known.fence, record.state, record.fence):
+            return False
+        self.kept[record.id] = replace(record, lease_until_ms=self.clock.now_ms() + lease_ms)
+        if kept.claim.key is not None and record.state is not State.REFUSED:
+            self.keys.setdefault((record.caller, kept.claim.key), (fingerprint(kept.claim.cancel), record.id))
+        return True
+
+    def _announce(self, record: RecordId) -> None:
+        for ring in self.bells:
+            ring(record)
+
     async def _call(self, verb: str) -> None:
         self.story.append(verb)
         await asyncio.sleep(0)
         if verb in self.down:
             raise Unavailable("records", f"{verb} does not answer")
 
-    def _known(self, claim: Claim) -> Known | Mismatch | int:
+    def _known(self, claim: Claim) -> Known | Gone | Mismatch | int:
         """What stands against a fresh record, or the fence of one."""
         under_key = self._under_key(claim)
         if isinstance(under_key, Mismatch):
             return under_key
         on_order = self.kept.get(self.orders.get(_order(claim), claim.id))
+        if under_key is None and on_order is not None and on_order.state is State.TERMINAL:
+            return Gone(on_order)
         in_flight = on_order if on_order and on_order.state in NOTHING_SENT | {State.SENT} else None
         fence = 1
         for record, alone in ((under_key, True), (in_flight, False)):

@@ -49,6 +49,7 @@ class FakeVenue:
     headers: dict[str, str] = field(default_factory=dict)
     clock_bound_ms: int = 5000
     clock_ms: Callable[[], int] | None = None
+    lasting: frozenset[By] = frozenset({By.ORDER_ID})
 
     @property
     def options(self) -> Mapping[str, Option]:

@@ -5,7 +5,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fake_store import FakeGates, FakeLimiter, FakeRecords
@@ -13,9 +13,11 @@ from fake_venue import VENUE, FakeSigner, FakeVenue
 from virtual_time import FakeClock, loop_clock
 
 from gateway.again import Retries
+from gateway.backends.steady_records import SteadyRecords
 from gateway.breakers import Breakers, Change
 from gateway.core.admission import Demand
 from gateway.core.answer import Answer, Asked
+from gateway.core.idempotency import RecordId
 from gateway.core.model import Account, By, Cancel, Lane, Op, OrderRef, Scope, VenueId, Wait
 from gateway.core.outcome import (
     OrderState,
@@ -41,9 +43,11 @@ from gateway.ports import Condition, NoSigner, Unavailable, Unlocked, always
 from gateway.reader import Reader
 from gateway.resolve import Resolver
 from gateway.survey import Survey
+from gateway.watchman import Watchman
 from gateway.weather import Weather
 from gateway.web.codec import answer_body
 
+GIVE_UP_MS = 3_600_000
 DESK_A = Account(VENUE, "desk-a")
 
 
@@ -165,6 +169,7 @@ class RecordingMeter:
     batches: list[int] = field(default_factory=list)
     terminals: list[float] = field(default_factory=list)
     resolutions: list[tuple[Outcome, float]] = field(default_factory=list)
+    unknown: dict[Account, int] = field(default_factory=dict)
     shut: list[Throttled] = field(default_factory=list)
     gates: list[tuple[Scope, float]] = field(default_factory=list)
     retries: Counter[str] = field(default_factory=Counter)
@@ -203,6 +208,9 @@ class RecordingMeter:
         del venue
         self.batches.append(orders)
 
+    def unknown_open(self, account: Account, records: int) -> None:
+        self.unknown[account] = records
+
     def terminal(self, venue: VenueId, seconds: float) -> None:
         del venue
         self.terminals.append(seconds)
@@ -220,6 +228,24 @@ class RecordingTrail:
 
     def note(self, what: Decision) -> None:
         self.decisions.append(what)
+
+
+@dataclass(slots=True)
+class RecordingLog:
+    """Keeps what is told."""
+
+    events: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+    bugs: list[BaseException] = field(default_factory=list)
+
+    def done(self, fields: Mapping[str, object]) -> None:
+        self.events.append(("cancel.done", dict(fields)))
+
+    def event(self, name: str, **fields: object) -> None:
+        self.events.append((name, fields))
+
+    def broke(self, request_id: str, error: BaseException) -> None:
+        del request_id
+        self.bugs.append(error)
 
 
 class World:
@@ -245,6 +271,8 @@ class World:
         self.continuity = FakeContinuity()
         self.meter = RecordingMeter()
         self.trail = RecordingTrail()
+        self.log = RecordingLog()
+        self.restored: list[tuple[int, int]] = []
         self.desk = Desk(self.venue, self.venue.quotas, reserve, timeout_ms=2000, default_account="desk-a")
         self.desks = {VENUE: self.desk} if desks is None else desks
         self.noises: Iterator[int] = beside.noises if beside else iter(range(1, 1_000_000))
@@ -273,15 +301,30 @@ class World:
             self.weather,
         )
         self.reader = Reader(self.clock, self.dispatcher, self.courier, self.trail)
+        self.steady = SteadyRecords(self.records, self.clock, self.continuity, self._restored)
         self.resolver = Resolver(
-            self.desks, self.clock, self.credentials, self.records, self.reader, self.meter, self.encode, self.trail
+            desks=self.desks,
+            clock=self.clock,
+            credentials=self.credentials,
+            records=self.steady,
+            reader=self.reader,
+            meter=self.meter,
+            log=self.log,
+            encode=self.encode,
+            chance=lambda: 0.5,
+            give_up_ms=GIVE_UP_MS,
+            trail=self.trail,
         )
-        self.follower = Follower(self.clock, self.records, self.resolver)
+        self.watchman = Watchman(
+            self.clock, self.resolver, self.continuity, self._accounts, self.log, chance=lambda: 0.5
+        )
+        self.follower = Follower(self.clock, self.steady, self.resolver)
+        self.records.bells.append(self._hear)
         self.pipeline = Pipeline(
             desks=self.desks,
             clock=self.clock,
             credentials=self.credentials,
-            records=self.records,
+            records=self.steady,
             weather=self.weather,
             retries=Retries(self.clock, self.meter, lambda: 1.0),
             dispatcher=self.dispatcher,
@@ -303,6 +346,16 @@ class World:
         self.changes.append(change)
         if change.shut is not None:
             self.dispatcher.turn_away(change.shut, change.concerns)
+
+    def _restored(self, written: int, dropped: int) -> None:
+        self.restored.append((written, dropped))
+
+    async def _accounts(self) -> Sequence[Account]:
+        return (DESK_A,)
+
+    def _hear(self, record: RecordId) -> None:
+        if self.follower.bell.heard:
+            self.follower.bell.ring_from_afar(record)
 
     def noise(self, count: int) -> bytes:
         return next(self.noises).to_bytes(count, "big")

@@ -57,6 +57,7 @@ class PlainVenue:
     id: VenueId = ID
     fields: tuple[frozenset[str], ...] = (frozenset({"key"}), frozenset({"user"}))
     batch_most: int = 0
+    lasting: frozenset[By] = frozenset({By.ORDER_ID})
 
     @property
     def options(self) -> Mapping[str, Option]:

@@ -12,9 +12,23 @@ from gateway.backends.key_pointer import Hold, KeyPointers
 from gateway.backends.records import MS_PER_S, Elsewhere, RedisRecords
 from gateway.backends.redis.link import Link
 from gateway.core.admission import Demand, Gated
-from gateway.core.idempotency import Claim, Claimed, Fresh, Known, Late, Mismatch, Record, RecordId, Settlement, State
+from gateway.core.idempotency import (
+    Claim,
+    Claimed,
+    Fresh,
+    Gone,
+    Known,
+    Late,
+    Mismatch,
+    Record,
+    RecordId,
+    Settlement,
+    State,
+    Step,
+)
+from gateway.core.model import Account
 from gateway.core.outcome import Outcome
-from gateway.ports import TooFar, Unavailable
+from gateway.ports import LocalRecord, Taken, TooFar, Unavailable
 
 
 class ClusterRecords:
@@ -37,7 +51,7 @@ class ClusterRecords:
         with contextlib.suppress(Unavailable):
             if isinstance(claimed, Fresh):
                 return await self._confirm(claim, hold, claimed)
-            if hold.taken:
+            if hold.taken and not isinstance(claimed, Gone):  # then it is about to lead to a record of its own
                 await self._keys.free(hold.pointer, hold.value.partition(" ")[2])
         return claimed
 
@@ -48,6 +62,20 @@ class ClusterRecords:
     async def settle(self, record: RecordId, fence: int, settlement: Settlement) -> bool:
         """Write what came of it; `refused` also frees the key and the order. False where the step is illegal."""
         return await self._records.settle(record, fence, settlement)
+
+    async def take(
+        self, account: Account, at_ms: int, lease_ms: int, *, most: int = 1, named: RecordId | None = None
+    ) -> Taken:
+        """Take records over whose end is not known and which nobody works on."""
+        return await self._records.take(account, at_ms, lease_ms, most=most, named=named)
+
+    async def postpone(self, record: Record, pause_ms: int | None, steps: tuple[Step, ...]) -> bool:
+        """Give a record back that was taken over."""
+        return await self._records.postpone(record, pause_ms, steps)
+
+    async def restore(self, kept: LocalRecord, lease_ms: int) -> bool:
+        """Write down what was done while the store was away."""
+        return await self._records.restore(kept, lease_ms)
 
     async def get(self, record: RecordId) -> Record | None:
         """Read one record; None where there is none that can be read."""

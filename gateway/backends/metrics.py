@@ -16,7 +16,7 @@ from gateway.backends.auditor import Auditor
 from gateway.backends.series import OTHER, Register
 from gateway.core.admission import Demand
 from gateway.core.breaker import BreakerScope
-from gateway.core.model import Lane, Scope, VenueId
+from gateway.core.model import Account, Lane, Scope, VenueId
 from gateway.core.outcome import MEANINGS, Outcome, Throttled
 
 LESSON_S = 600.0
@@ -43,6 +43,7 @@ class Metrics:
         self._lessons: dict[tuple[VenueId, str], tuple[float, float]] = {}
         self._issuer_lost = False
         self._process.config_last_ok.set(1)
+        self._unknown: dict[Account, int] = {}
         self._gates: dict[tuple[VenueId, Scope], float] = {}
         for venue in self._venues:
             self._watch(venue)
@@ -101,6 +102,12 @@ class Metrics:
     def terminal(self, venue: VenueId, seconds: float) -> None:
         """An order was proven gone, so long after it was asked for."""
         self._venues[venue].time_to_terminal_s.observe(seconds)
+
+    def unknown_open(self, account: Account, records: int) -> None:
+        """So many of an account's records are unknown, over all replicas."""
+        self._unknown[account] = records
+        of_venue = sum(number for each, number in self._unknown.items() if each.venue == account.venue)
+        self._venues[account.venue].unknown_open.set(of_venue)
 
     def resolved(self, venue: VenueId, outcome: Outcome, age_s: float) -> None:
         """An unknown was settled, so long after it was asked for."""

@@ -4,13 +4,25 @@ A value that nobody can read is treated as not there: a double cancel is harmles
 """
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
 from gateway.backends.admittance import Admittance, gated, odd, slot
+from gateway.backends.record_text import fields_of, note, read, steps_text, written
 from gateway.backends.redis.link import Argument, Link, Reply
-from gateway.backends.redis.scripts import CLAIM, GET, KEY_FREE, MARK_SENT, SERVER_TIME, SETTLE, gate_keys
+from gateway.backends.redis.scripts import (
+    CLAIM,
+    GET,
+    KEY_FREE,
+    MARK_SENT,
+    POSTPONE,
+    RESTORE,
+    SERVER_TIME,
+    SETTLE,
+    TAKE,
+    gate_keys,
+)
 from gateway.core import keys
 from gateway.core.admission import Demand, Gated, Slot
 from gateway.core.gate import SCOPES
@@ -18,21 +30,26 @@ from gateway.core.idempotency import (
     Claim,
     Claimed,
     Fresh,
+    Gone,
     Known,
     Late,
     Mismatch,
     Record,
     RecordId,
     Settlement,
-    State,
+    Step,
     fingerprint,
-    parse_record_id,
 )
-from gateway.core.model import By
-from gateway.core.outcome import Outcome
-from gateway.ports import Unavailable
+from gateway.core.model import Account
+from gateway.ports import LocalRecord, Taken, Unavailable
 
 MS_PER_S = 1000
+# How long an order that is known to be gone is not asked for again: longer than any retry storm.
+MEMORY_MS = 300_000
+# The first look at an unknown: a venue that was slow may have an answer to read by then.
+FIRST_LOOK_MS = 500
+# Nobody looks again before: many who ask for one record must not use up the venue's query limit.
+REST_MS = 1000
 TRUSTED, UNTRUSTED = "1", "0"
 
 
@@ -98,20 +115,68 @@ class RedisRecords:
 
     async def settle(self, record: RecordId, fence: int, settlement: Settlement) -> bool:
         """Write what came of it; `refused` also frees the key and the order. False where the step is illegal."""
+        gone, account = settlement.gone, record.account
+        name = keys.record(record)
+        remembered = name if gone is None else keys.order(account, gone.by, gone.value)
         arguments = (
-            fence,
-            settlement.state.value,
-            settlement.outcome.value,
-            settlement.body,
-            settlement.at_ms,
-            settlement.attempts,
+            *(SERVER_TIME, fence, settlement.state.value, settlement.outcome.value, settlement.body, settlement.at_ms),
+            *(settlement.attempts, steps_text(settlement.steps), FIRST_LOOK_MS, MEMORY_MS, keys.SETTLED),
         )
-        settled = await self._link.run(SETTLE, (keys.record(record),), arguments)
+        names = (name, keys.leases(account), keys.unknown(account), remembered)
+        settled = await self._link.run(SETTLE, names, arguments)
         if isinstance(settled, bytes):
-            # It counts as free all the same where this can't be done.
-            with contextlib.suppress(Unavailable):
-                await self._link.run(KEY_FREE, (settled.decode(),), (keys.record(record),))
+            await self._free(settled.decode(), name)
         return settled != 0
+
+    async def _free(self, pointer: str, record: str) -> None:
+        """Free a key that lies in another slot; it counts as free all the same where this can't be done."""
+        with contextlib.suppress(Unavailable):
+            await self._link.run(KEY_FREE, (pointer,), (record,))
+
+    async def take(
+        self, account: Account, at_ms: int, lease_ms: int, *, most: int = 1, named: RecordId | None = None
+    ) -> Taken:
+        """Take records over whose end is not known and which nobody works on."""
+        suffix = f".{account.venue}.{account.name}"
+        arguments = (
+            *(SERVER_TIME, keys.records(account), suffix, lease_ms, at_ms, keys.SETTLED, most),
+            named.ulid if named is not None else "",
+        )
+        names = (keys.leases(account), keys.unknown(account))
+        match await self._link.run(TAKE, names, arguments):
+            case [int(unknown), list(flats), list(freed), list(lost)]:
+                pointers = [word.decode() for word in freed if isinstance(word, bytes)]
+                for pointer, record in zip(pointers[::2], pointers[1::2], strict=True):
+                    await self._free(pointer, record)
+                found = [read(fields_of(flat)) for flat in flats if isinstance(flat, list)]
+                whole = tuple(record for record in found if record is not None)
+                unread = tuple(word.decode() for word in lost if isinstance(word, bytes))
+                return Taken(whole, unknown, len(unread) + len(found) - len(whole))
+            case _:
+                raise odd()
+
+    async def postpone(self, record: Record, pause_ms: int | None, steps: tuple[Step, ...]) -> bool:
+        """Give a record back that was taken over: look again after a pause, or, without one, never by ourselves."""
+        names = (keys.record(record.id), keys.unknown(record.id.account))
+        pause = "" if pause_ms is None else pause_ms
+        arguments = (SERVER_TIME, record.fence, pause, REST_MS, steps_text(steps), keys.SETTLED)
+        return await self._link.run(POSTPONE, names, arguments) == 1
+
+    async def restore(self, kept: LocalRecord, lease_ms: int) -> bool:
+        """Write down what was done while the store was away; False where it is no news."""
+        record, account, key = kept.record, kept.record.id.account, kept.claim.key
+        order = keys.order(account, record.by, record.ref)
+        # On a cluster the key's pointer lies elsewhere: it is left alone, and the order stands in for it.
+        keyed = key is not None and not self._link.is_cluster
+        pointer = keys.idempotency(record.caller, key) if keyed and key is not None else order
+        names = (keys.record(record.id), order, pointer, keys.leases(account), keys.unknown(account))
+        arguments = (
+            *(SERVER_TIME, fingerprint(kept.claim.cancel) if keyed else "", record.fence, record.state.value),
+            *("" if record.outcome is None else record.outcome.value, record.body),
+            *("" if record.settled_ms is None else record.settled_ms, record.attempts, lease_ms, self._ttl_ms),
+            *(keys.SETTLED, *note(record)),
+        )
+        return await self._link.run(RESTORE, names, arguments) == 1
 
     async def get(self, record: RecordId) -> Record | None:
         """Read one record; None where there is none that can be read."""
@@ -120,7 +185,7 @@ class RedisRecords:
     async def get_at(self, key: str) -> Record | None:
         """Read the record that lies at a key."""
         reply = await self._link.run(GET, (key,), ())
-        return read(_fields(reply)) if isinstance(reply, list) else None
+        return read(fields_of(reply)) if isinstance(reply, list) else None
 
     async def _claim(
         self, elsewhere: Elsewhere | None, claim: Claim, demands: tuple[Demand, ...], patience_us: int, trust: str
@@ -140,8 +205,11 @@ class RedisRecords:
             case [b"gated", int(place), int(banned), int(wait_us)]:
                 return gated(place, banned, wait_us)
             case [b"known", list(flat)]:
-                record = read(_fields(flat))
+                record = read(fields_of(flat))
                 return None if record is None else Known(record)
+            case [b"gone", list(flat)]:
+                record = read(fields_of(flat))
+                return None if record is None else Gone(record)
             case [b"mismatch"]:
                 return Mismatch()
             case _:
@@ -150,7 +218,7 @@ class RedisRecords:
     def _claim_arguments(
         self, elsewhere: Elsewhere | None, claim: Claim, patience_us: int, trust: str
     ) -> tuple[Argument, ...]:
-        fields = _written(claim) if elsewhere is None else (*_written(claim), *elsewhere.fields)
+        fields = written(claim) if elsewhere is None else (*written(claim), *elsewhere.fields)
         return (
             patience_us,
             fingerprint(claim.cancel) if elsewhere is None and claim.key is not None else "",
@@ -181,52 +249,4 @@ def _claim_keys(claim: Claim, elsewhere: Elsewhere | None) -> tuple[str, ...]:
         key = elsewhere.prior
     else:
         key = "" if claim.key is None else keys.idempotency(claim.caller, claim.key)
-    return keys.record(claim.id), order, key or order
-
-
-def _written(claim: Claim) -> tuple[str, ...]:
-    order = claim.cancel.order
-    symbol = () if order.symbol is None else ("symbol", order.symbol)
-    return (
-        *("id", str(claim.id), "by", order.by.value, "ref", order.value),
-        *("caller", claim.caller, "request_id", claim.request_id),
-        *symbol,
-    )
-
-
-def _fields(flat: Iterable[Reply]) -> dict[bytes, bytes]:
-    words = [word for word in flat if isinstance(word, bytes)]
-    return dict(zip(words[::2], words[1::2], strict=False))
-
-
-def read(fields: Mapping[bytes, bytes]) -> Record | None:
-    """A record from its fields; None where they can't be one of ours."""
-    try:
-        return _record({name.decode(): value for name, value in fields.items()})
-    except (KeyError, ValueError):
-        return None
-
-
-def _record(fields: Mapping[str, bytes]) -> Record:
-    text = {name: value.decode() for name, value in fields.items() if name != "body"}
-    number = {name: int(value) for name, value in text.items() if name.endswith("_ms")}
-    where = parse_record_id(text["id"])
-    if where is None:
-        raise ValueError("not a record's id")
-    return Record(
-        id=where,
-        state=State(text["state"]),
-        by=By(text["by"]),
-        ref=text["ref"],
-        symbol=text.get("symbol"),
-        caller=text["caller"],
-        request_id=text["request_id"],
-        created_ms=number["created_ms"],
-        fence=int(text["fence"]),
-        attempts=int(text.get("attempts", "0")),
-        lease_until_ms=number["lease_until_ms"],
-        sent_ms=number.get("sent_ms"),
-        settled_ms=number.get("settled_ms"),
-        outcome=Outcome(text["outcome"]) if "outcome" in text else None,
-        body=fields.get("body", b""),
-    )
+    return keys.record(claim.id), order, key or order, keys.leases(claim.cancel.account)

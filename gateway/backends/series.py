@@ -34,7 +34,7 @@ FETCHES = ("ok", "failed")
 RELOADS = ("taken", "refused")
 REDIS_CALLS = (
     *("claim", "mark_sent", "settle", "get", "reserve", "give_back", "outlook", "arm", "ping"),
-    *("rehearse", "cross", "key_take", "key_keep", "trail_append", OTHER),
+    *("rehearse", "cross", "key_take", "key_keep", "take", "postpone", "restore", "trail_append", OTHER),
 )
 CLOSURES = ("limited", "banned")
 RETRIES = ("not_sent", "clock", "still_open", "over_budget")
@@ -70,6 +70,7 @@ class VenueSeries:
     clock_offset_s: Gauge
     retries: dict[str, Counter]
     limit_learned: Gauge
+    unknown_open: Gauge
     unknown_resolved: dict[Outcome, Counter]
     hidden_resends: Counter
     credential_refresh: dict[str, Counter]
@@ -124,7 +125,12 @@ class Register:
             "limit_learned_ratio", "The lowest limit learned from the venue, divided by the configured one.", "venue"
         )
         self.gate_closures = count("gate_closures", "Times that a venue shut us out.", "venue", "reason")
-        self.unknown_resolved = count("unknown_resolved", "Unknown cancels that were resolved.", "venue", "outcome")
+        self.unknown_open = level(
+            "unknown_open", "Cancels whose end is not known yet, over all replicas: each tells the same.", "venue"
+        )
+        self.unknown_resolved = count(
+            "unknown_resolved", "Unknown cancels that were resolved, or, as unknown, given up.", "venue", "outcome"
+        )
         self.hidden_resends = count("hidden_resends", "Repeats refused to the HTTP client.", "venue")
         self.credential_refresh = count("credential_refresh", "Looks at stored credentials.", "venue", "result")
         self.credential_age_s = level(
@@ -178,6 +184,7 @@ class Register:
             retries={reason: self.retries.labels(venue, reason) for reason in RETRIES},
             limit_learned=self.limit_learned.labels(venue),
             gate_closures={reason: self.gate_closures.labels(venue, reason) for reason in CLOSURES},
+            unknown_open=self.unknown_open.labels(venue),
             unknown_resolved={outcome: self.unknown_resolved.labels(venue, outcome) for outcome in RESOLVED},
             hidden_resends=self.hidden_resends.labels(venue),
             credential_refresh={result: self.credential_refresh.labels(venue, result) for result in REFRESHES},

@@ -53,7 +53,6 @@ class Caller:
         """Whether one of the patterns covers this venue and account."""
         return any(_covers(pattern, account) for pattern in self.allow)
 
-
     def reaches_some(self, venue: VenueId) -> bool:
         """Whether one of the patterns covers any account of this venue."""
         return any(pattern.partition(":")[0] in {"*", venue} for pattern in self.allow)

@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass, field
 
-from gateway.core.idempotency import RecordId
+import orjson
+
+from gateway.core.idempotency import Record, RecordId
 from gateway.core.model import Cancel, Lane, Wait
-from gateway.core.outcome import NOTHING_SAID, Facts, Outcome
+from gateway.core.outcome import NOTHING_SAID, Facts, Outcome, Settled
 from gateway.core.wire import Shown
+
+TOLD = ("venue_status", "order_id", "client_id", "filled", "remaining")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,22 @@ class Answer:
     degraded: bool = False
     standing: Standing | None = None
     body: bytes | None = field(default=None, repr=False)
+
+
+def remembered(record: Record) -> Settled:
+    """What is said of an order that was known to be gone before it was asked for."""
+    outcome = Outcome.ALREADY_CANCELLED if record.outcome is Outcome.CANCELLED else record.outcome
+    said = _said(record.body)
+    facts = {name: value for name in TOLD if isinstance(value := said.get(name), str)}
+    return Settled(outcome or Outcome.UNKNOWN, Facts(**facts))
+
+
+def _said(body: bytes) -> dict[str, object]:
+    try:
+        said = orjson.loads(body)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What becomes of a record, as a table: an illegal step is simply absent."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum, unique
 
 from gateway.core.admission import Slot
@@ -32,6 +32,21 @@ STEPS: dict[State, frozenset[State]] = {
     State.REFUSED: frozenset(),
 }
 
+
+# What a venue said. It is never turned away for coming late: a holder that lost its record to another may still bring
+# it, and it counts wherever the step is legal. `unknown` and `refused` are only its word who holds the record.
+FACTS = frozenset({State.ACKNOWLEDGED, State.TERMINAL})
+OPEN = frozenset({State.RECEIVED, State.RESERVED, State.SENT, State.UNKNOWN})
+
+
+def may_settle(state: State, fence: int, wish: State, held: int) -> bool:
+    """Whether somebody who holds the fence `held` may bring a record that stands so, under `fence`, to `wish`."""
+    return wish in STEPS[state] and (held == fence or (held < fence and wish in FACTS))
+
+
+# Orders that are gone stay gone, and are not asked for again for a while. A denial is no proof of that, nor is "not
+# open": an order may not be visible yet, or be at rest until tomorrow.
+GONE = frozenset({Outcome.CANCELLED, Outcome.ALREADY_CANCELLED, Outcome.TOO_LATE_FILLED})
 
 SETTLED_AS: dict[Outcome, State] = {
     outcome: State.TERMINAL if meaning.final else State.REFUSED for outcome, meaning in MEANINGS.items()
@@ -91,6 +106,15 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """What was done about a record whose end was not known, and what came of it."""
+
+    at_ms: int
+    what: str
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """A cancel as it stands in the store; `body` is the answer that was given, byte for byte."""
 
@@ -109,6 +133,7 @@ class Record:
     settled_ms: int | None = None
     outcome: Outcome | None = None
     body: bytes = field(default=b"", repr=False)
+    steps: tuple[Step, ...] = ()
 
     @property
     def order(self) -> OrderRef:
@@ -125,15 +150,35 @@ class Settlement:
     body: bytes = field(repr=False)
     at_ms: int
     attempts: int = 1
+    steps: tuple[Step, ...] = ()
+    gone: OrderRef | None = None
+    """The order by a name that no other one will ever have, where the venue confirmed that it is gone."""
+
+
+def settled_record(record: Record, settlement: Settlement) -> Record:
+    """The record with what came of it."""
+    return replace(
+        record,
+        state=settlement.state,
+        outcome=settlement.outcome,
+        body=settlement.body,
+        settled_ms=settlement.at_ms,
+        attempts=settlement.attempts,
+        steps=settlement.steps or record.steps,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """Ours to work on. With a slot the record already says `sent`; without one it waits, about `wait_us`."""
+    """Ours to work on. With a slot the record already says `sent`; without one it waits, about `wait_us`.
+
+    Degraded, it is written down in this process alone.
+    """
 
     fence: int
     slot: Slot | None = None
     wait_us: int = 0
+    degraded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +196,15 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
+class Gone:
+    """A venue has confirmed not long ago that the order is gone; the record says how."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
 class Mismatch:
     """The key came before with another request."""
 
 
-Claimed = Fresh | Late | Known | Mismatch
+Claimed = Fresh | Late | Known | Gone | Mismatch

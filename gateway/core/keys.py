@@ -11,6 +11,10 @@ from gateway.core.model import Account, By
 PREFIX = "cg1"
 
 
+SETTLED = f"{PREFIX}:settled"
+"""The channel on which the ids of settled records are published, where somebody waits for them."""
+
+
 def _tag(account: Account) -> str:
     return f"{PREFIX}:{{{account.venue}:{account.name}}}"
 
@@ -39,7 +43,22 @@ def rehearsal(account: Account) -> str:
 
 def record(at: RecordId) -> str:
     """One cancel's record."""
-    return f"{_tag(at.account)}:rec:{at.ulid}"
+    return records(at.account) + at.ulid
+
+
+def leases(account: Account) -> str:
+    """When the lease of each record that is being worked on runs out."""
+    return f"{_tag(account)}:leases"
+
+
+def unknown(account: Account) -> str:
+    """When each record whose end is not known is to be looked at again."""
+    return f"{_tag(account)}:unknown"
+
+
+def records(account: Account) -> str:
+    """What every record's key of this account begins with."""
+    return f"{_tag(account)}:rec:"
 
 
 def order(account: Account, by: By, ref: str) -> str:

@@ -175,10 +175,16 @@ class OrderState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An order as the venue shows it now."""
+    """An order as the venue shows it now.
+
+    `weak` is true only if it stays so: right after a cancel, a venue may not know better yet. `created_ms` is when the
+    order was made, by the venue's clock, where it says so.
+    """
 
     state: OrderState
     facts: Facts = NOTHING_SAID
+    weak: bool = False
+    created_ms: int | None = None
 
 
 Sighting = Seen | AuthRefused | Throttled | Unclear
@@ -187,6 +193,8 @@ Sighting = Seen | AuthRefused | Throttled | Unclear
 def conclude(asked: ReadBack, sighting: Sighting) -> Settled:
     """Join what the cancel's reply left open with what reading the order showed."""
     match sighting:
+        case Seen(facts=facts, weak=True):
+            return Settled(Outcome.UNKNOWN, facts.over(asked.facts))
         case Seen(state=state, facts=facts):
             return Settled(_by_state(asked, state), facts.over(asked.facts))
         case AuthRefused() | Throttled() | Unclear():

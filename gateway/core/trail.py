@@ -16,7 +16,7 @@ import orjson
 
 from gateway.core.admission import Gated, Slot
 from gateway.core.answer import Asked
-from gateway.core.idempotency import Claimed, Fresh, Known, Late, Mismatch, RecordId
+from gateway.core.idempotency import Claimed, Fresh, Gone, Known, Late, Mismatch, RecordId
 from gateway.core.model import Account, Cancel, Op, OrderRef
 from gateway.core.outcome import (
     AuthRefused,
@@ -270,6 +270,8 @@ def _claimed(claimed: Claimed | Gated) -> Tree:
             return {"claim": "fresh"} if slot is None else {"claim": "fresh"} | _slot(slot)
         case Known(record=record):
             return {"claim": "known", "known": record.id.ulid}
+        case Gone(record=record):
+            return {"claim": "gone", "known": record.id.ulid}
         case Late():
             return {"claim": "late"}
         case Mismatch():

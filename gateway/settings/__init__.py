@@ -25,6 +25,7 @@ from gateway.settings.venues import VenueSettings, read_venues
 from gateway.venues.base import Venue
 
 FILE_MOST_BYTES = 1_000_000
+HOUR_SECONDS = 3600
 DAY_SECONDS = 86_400
 
 
@@ -61,9 +62,10 @@ class Redis:
 
 @dataclass(frozen=True, slots=True)
 class RecordsSettings:
-    """How long a record is kept."""
+    """How long a record is kept, and how long its end is looked for."""
 
     ttl_seconds: int
+    give_up_seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +223,11 @@ def _check_redis_tls(redis: Section, files: TlsFiles | None) -> None:
 
 def _records(root: Section) -> RecordsSettings:
     with root.section("records") as records:
-        return RecordsSettings(ttl_seconds=records.whole("ttl_seconds", DAY_SECONDS, 60, 30 * DAY_SECONDS))
+        ttl_seconds = records.whole("ttl_seconds", DAY_SECONDS, 60, 30 * DAY_SECONDS)
+        give_up_seconds = records.whole("give_up_seconds", min(ttl_seconds, HOUR_SECONDS), 1, 30 * DAY_SECONDS)
+        if give_up_seconds > ttl_seconds:
+            records.fault("give_up_seconds", "is longer than ttl_seconds", "give at most as long as a record is kept")
+        return RecordsSettings(ttl_seconds, give_up_seconds)
 
 
 def _log(root: Section) -> Log:

@@ -16,7 +16,20 @@ import orjson
 
 from gateway.core.admission import Charge, Quota
 from gateway.core.model import By, Op, OrderRef, VenueId
-from gateway.core.outcome import AuthRefused, Facts, Outcome, ReadBack, Settled, Sighting, Throttled, Unclear, Verdict
+from gateway.core.outcome import (
+    AuthRefused,
+    Facts,
+    OrderState,
+    Outcome,
+    ReadBack,
+    Seen,
+    Settled,
+    Sighting,
+    Throttled,
+    Unclear,
+    Untimely,
+    Verdict,
+)
 from gateway.core.wire import Reply, WireRequest
 from gateway.venues.base import BadMaterial, Option, RefFault, Site, Token
 from gateway.venues.material import bearer_text, field_text, is_bearer
@@ -55,6 +68,14 @@ STATUSES = {
     "Rejected": Outcome.CLOSED,
 }
 
+SHOWN = {
+    Outcome.CANCELLED: OrderState.CANCELLED,
+    Outcome.ACCEPTED: OrderState.PENDING_CANCEL,
+    Outcome.TOO_LATE_FILLED: OrderState.FILLED,
+    Outcome.CLOSED: OrderState.CLOSED,
+    Outcome.NOT_FOUND: OrderState.MISSING,
+}
+
 # Errors come without a documented code for "already final". No call reads one order, but ids are never reused, so the
 # truth is found by repeating the cancel: until then this is `unknown`, not a failure.
 ASK_AGAIN = frozenset({BAD_REQUEST, CONFLICT, UNPROCESSABLE})
@@ -78,8 +99,9 @@ class B2TraderSigner:
         )
         return WireRequest("DELETE", f"{self.base_url}{ORDERS}/{order.value}", headers)
 
-    def read(self, order: OrderRef, at_ms: int) -> None:
-        """There is no such call."""
+    def read(self, order: OrderRef, at_ms: int) -> WireRequest:
+        """No call reads one order. Ids are never used again, so the cancel once more does no harm, and tells."""
+        return self.cancel(order, at_ms)
 
     def batch(self, orders: tuple[OrderRef, ...], at_ms: int) -> None:
         """There is no such call."""
@@ -168,6 +190,7 @@ class B2Trader:
     options: Mapping[str, Option] = MappingProxyType({})
     quotas: Mapping[str, Quota] = QUOTAS
     batch_most = 0
+    lasting = frozenset({By.ORDER_ID})
 
     def order_ref(self, ref: str, by: By | None, symbol: str | None) -> OrderRef | RefFault:  # noqa: ARG002  ids suffice
         """Order ids are letters and digits; nothing else may enter the path."""
@@ -180,9 +203,9 @@ class B2Trader:
     def charges(self, op: Op, by: By) -> tuple[Charge, ...]:  # noqa: ARG002  there is one kind of id
         """One token for the one call there is."""
         match op:
-            case Op.CANCEL:
+            case Op.CANCEL | Op.READ:
                 return (Charge("cancel"),)
-            case Op.READ | Op.BATCH:
+            case Op.BATCH:
                 return ()
             case _:
                 assert_never(op)
@@ -211,9 +234,22 @@ class B2Trader:
             return Unclear(f"http {reply.status} with no known meaning", facts)
         return _by_status(_order_facts(inner(said, "order")), order)
 
-    def interpret_read(self, reply: Reply, order: OrderRef) -> Sighting:  # noqa: ARG002  no such call
-        """There is no call that reads one order, so no reply to one says anything."""
-        return Unclear("no read call")
+    def interpret_read(self, reply: Reply, order: OrderRef) -> Sighting:
+        """What the answer to a repeated cancel shows of the order."""
+        verdict = self.interpret(reply, order)
+        match verdict:
+            case Settled(outcome=outcome, facts=facts) if outcome in SHOWN:
+                return Seen(SHOWN[outcome], facts)
+            case ReadBack(facts=facts) if reply.status == CONFLICT:
+                # That an order in its final state answers so is likely, and stated nowhere; a cancel that is still
+                # being worked on might, too.
+                return Seen(OrderState.CLOSED, facts, weak=True)
+            case Settled(facts=facts) | ReadBack(facts=facts) | Untimely(facts=facts):
+                return Unclear("the repeated cancel was refused", facts)
+            case AuthRefused() | Throttled() | Unclear():
+                return verdict
+            case _:
+                assert_never(verdict)
 
     def interpret_batch(self, reply: Reply, orders: tuple[OrderRef, ...]) -> tuple[Verdict, ...]:  # noqa: ARG002  no such call
         """There is no batch call, so no reply to one says anything."""

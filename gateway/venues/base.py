@@ -51,7 +51,10 @@ class Signer(Protocol):
         ...
 
     def read(self, order: OrderRef, at_ms: int) -> WireRequest | None:
-        """The exact request that reads one order back; None where the venue has none for this kind of id."""
+        """The exact request that shows how one order stands; None where there is none for this kind of id.
+
+        Where a venue has no call that reads, and its ids are never used again, that is the cancel itself once more.
+        """
         ...
 
     def batch(self, orders: tuple[OrderRef, ...], at_ms: int) -> WireRequest | None:
@@ -112,6 +115,11 @@ class Venue(Protocol):
     @property
     def batch_most(self) -> int:
         """The most ids that one batch call takes; 0 where there is none."""
+        ...
+
+    @property
+    def lasting(self) -> frozenset[By]:
+        """The kinds of id that never name another order later. Only what such an id names can be known as gone."""
         ...
 
     def order_ref(self, ref: str, by: By | None, symbol: str | None) -> OrderRef | RefFault:

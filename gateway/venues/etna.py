@@ -245,6 +245,7 @@ class Etna:
     options: ClassVar[Mapping[str, Option]] = OPTIONS
     quotas: ClassVar[Mapping[str, Quota]] = QUOTAS
     batch_most = 0
+    lasting: ClassVar[frozenset[By]] = frozenset({By.ORDER_ID})
 
     def at(self, site: Site) -> "Etna":
         """The venue with the form that `site` asks for."""

@@ -33,7 +33,15 @@ from gateway.core.wire import Reply, WireRequest
 from gateway.venues.base import Option, RefFault, Site
 from gateway.venues.material import bearer_text
 from gateway.venues.naming import Shape, settle_kind
-from gateway.venues.reading import difference, json_object, refused_by_status, retry_after_ms, text, without_object
+from gateway.venues.reading import (
+    difference,
+    json_object,
+    moment_ms,
+    refused_by_status,
+    retry_after_ms,
+    text,
+    without_object,
+)
 
 OK = 200
 BATCH_MOST = 100
@@ -171,6 +179,7 @@ class Hashkey:
     options: Mapping[str, Option] = MappingProxyType({"recv_window_ms": Option(0, least=0, most=RECV_WINDOW_MOST_MS)})
     quotas: Mapping[str, Quota] = MappingProxyType(QUOTAS)
     batch_most = BATCH_MOST
+    lasting = frozenset({By.ORDER_ID})  # of client ids nothing is said
     # The default of recvWindow. "timestamp < server time + 1000 ms" on the other side is made up for likewise.
     clock_bound_ms = 5000
 
@@ -276,7 +285,9 @@ def _sighting(body: Mapping[str, object], order: OrderRef) -> Seen | Unclear:
     if text(body, CANCEL_NAMES[order.by]) != order.value:
         return Unclear("the answer does not show the order", facts)
     state = STATES.get(facts.venue_status or "")
-    return Unclear("no known order status", facts) if state is None else Seen(state, facts)
+    if state is None:
+        return Unclear("no known order status", facts)
+    return Seen(state, facts, created_ms=moment_ms(body, "time"))
 
 
 def _failures(body: Mapping[str, object], reply: Reply) -> dict[str | None, Verdict] | None:

@@ -134,9 +134,26 @@ def verdict(reply: Reply, order: OrderRef) -> Verdict:
 
 
 def sighting(reply: Reply, order: OrderRef) -> Sighting:
-    """What a reply to reading one order shows."""
+    """What a reply to reading one order, or to listing all, shows."""
     said = json_object(reply.body)
-    return _refused(reply, said) or _sighting(said or {}, order)
+    refused = _refused(reply, said)
+    if refused is not None:
+        return refused
+    if order.by is By.CLIENT_ID and _facts(said or {}).venue_code is None:
+        return _among(said or {}, order)
+    return _sighting(said or {}, order)
+
+
+def _among(said: dict[str, object], order: OrderRef) -> Sighting:
+    """The one order of that client id; it is missing only where the list is known to be whole."""
+    rows = _listed(said)
+    mine = [row for row in rows if text(row, "clientOrderId") == order.value]
+    if len(mine) == 1:
+        return _sighting(mine[0], order)
+    if mine:
+        return Unclear("more than one order has this client id")
+    whole = text(said, "totalNum") == str(len(rows)) and isinstance(said.get("orders"), list)
+    return Seen(OrderState.MISSING) if whole else Unclear("not among the orders that the venue lists at once")
 
 
 def batch_verdicts(reply: Reply, orders: tuple[OrderRef, ...]) -> tuple[Verdict, ...]:

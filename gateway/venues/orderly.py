@@ -40,6 +40,7 @@ from gateway.venues.reading import (
     difference,
     inner,
     json_object,
+    moment_ms,
     refused_by_status,
     retry_after_ms,
     text,
@@ -164,6 +165,8 @@ class Orderly:
     options: Mapping[str, Option] = MappingProxyType({})
     quotas: Mapping[str, Quota] = MappingProxyType(QUOTAS)
     batch_most = BATCH_MOST
+    # "Unique among open orders": a client id may be used again once the earlier order is done.
+    lasting = frozenset({By.ORDER_ID})
     clock_bound_ms = 300_000  # "within 300 seconds"
 
     def told_ms(self, reply: Reply) -> int | None:
@@ -278,7 +281,9 @@ def _sighting(data: Mapping[str, object], order: OrderRef) -> Seen | Unclear:
     if text(data, ID_FIELDS[order.by]) != order.value:
         return Unclear("the answer shows another order", facts)
     state = STATES.get(facts.venue_status or "")
-    return Unclear("no known order status", facts) if state is None else Seen(state, facts)
+    if state is None:
+        return Unclear("no known order status", facts)
+    return Seen(state, facts, created_ms=moment_ms(data, "created_time"))
 
 
 def _shown(data: Mapping[str, object]) -> Facts:

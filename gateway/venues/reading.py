@@ -16,6 +16,7 @@ RETRY_AFTER_MOST_S = 9_999_999  # some four months; more is a mistake, and a lon
 RETRY_AFTER_LONGEST = 64
 UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a1-\u00ac\u00ae-\u024f]+")
 PLAIN_DECIMAL = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?")
+MILLISECONDS = re.compile(r"[0-9]{1,15}")
 EXACT = Context(prec=100)
 
 TOO_MANY, BANNED, UNAUTHORIZED, FORBIDDEN, SERVER_ERROR = 429, 418, 401, 403, 500
@@ -60,6 +61,12 @@ def amount(of: Mapping[str, object], key: str) -> str | None:
     value = of.get(key)
     said = f"{Decimal(str(value)):f}" if isinstance(value, float) else text(of, key) or ""
     return said if PLAIN_DECIMAL.fullmatch(said) else None
+
+
+def moment_ms(of: Mapping[str, object], key: str) -> int | None:
+    """A time in milliseconds; None for anything else."""
+    said = text(of, key) or ""
+    return int(said) if MILLISECONDS.fullmatch(said) else None
 
 
 def difference(whole: str | None, part: str | None) -> str | None:

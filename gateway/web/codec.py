@@ -328,6 +328,7 @@ def record_body(record: Record) -> bytes:
             "sent_at": None if record.sent_ms is None else rfc3339(record.sent_ms),
             "settled_at": None if record.settled_ms is None else rfc3339(record.settled_ms),
             "attempts": record.attempts,
+            "steps": [{"at": rfc3339(step.at_ms), "what": step.what, "result": step.result} for step in record.steps],
             "answer": orjson.loads(record.body) if record.body else None,
         }
     )

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from gateway.core.access import Caller, Permission
 from gateway.core.answer import Answer, Asked
-from gateway.core.idempotency import Record, parse_record_id
+from gateway.core.idempotency import Record, State, parse_record_id
 from gateway.core.model import Account, Cancel, Lane, VenueId
 from gateway.core.outcome import Outcome
 from gateway.desk import Desk
@@ -132,12 +132,13 @@ async def _record(front: Front, caller: Caller, written: str) -> Record:
     at, is_admin = parse_record_id(written), caller.may(Permission.ADMIN)
     if at is None or at.account.venue not in front.desks or not (is_admin or caller.reaches(at.account)):
         raise Refused(Outcome.NOT_FOUND, "no such record")
-    record = await front.records.get(at)
+    resolver = front.follower.resolver
+    record = await front.records.get(at) or await resolver.mend(at)
     if record is None or (record.caller != caller.name and not is_admin):
         raise Refused(Outcome.NOT_FOUND, "no such record")
-    if not front.follower.resolver.due(record):
+    if record.state is not State.ACKNOWLEDGED and not resolver.due(record):
         return record
-    return await front.follower.resolver.resolve(record, front.clock.monotonic() + RESOLVE_S)
+    return await resolver.look_once(record, front.clock.monotonic() + RESOLVE_S)
 
 
 async def show_venues(request: web.Request) -> web.Response:

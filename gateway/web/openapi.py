@@ -90,6 +90,14 @@ RECORD_MEMBERS: dict[str, dict[str, object]] = {
     "sent_at": MAYBE_MOMENT,
     "settled_at": MAYBE_MOMENT,
     "attempts": WHOLE,
+    "steps": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": ["at", "what", "result"],
+            "properties": {"at": MOMENT, "what": TEXT, "result": TEXT},
+        },
+    },
     "answer": {"type": ["object", "null"]},
 }
 

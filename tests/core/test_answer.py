@@ -4,13 +4,19 @@ import dataclasses
 
 import pytest
 
-from gateway.core.answer import Answer, Asked, Planned
+from gateway.core.answer import Answer, Asked, Planned, remembered
+from gateway.core.idempotency import Record, RecordId, Settlement, State, settled_record
 from gateway.core.model import Account, By, Cancel, Lane, OrderRef, VenueId, Wait
-from gateway.core.outcome import Facts, Outcome
+from gateway.core.outcome import Facts, Outcome, Settled
 from gateway.core.wire import Shown
 
 CANCEL = Cancel(Account(VenueId("venue"), "desk-a"), OrderRef(By.ORDER_ID, "1"))
 ASKED = Asked(CANCEL, "desk", Lane.NORMAL, "request-1", deadline=5.0)
+
+RECORD = Record(
+    RecordId("0" * 26, CANCEL.account), State.SENT, By.ORDER_ID, "1", None, "desk", "request-1", created_ms=1
+)
+BODY = b'{"outcome":"cancelled","order_id":"7","filled":"2","remaining":null,"venue_status":3,"attempts":1}'
 
 
 def test_a_request_wants_the_first_answer_and_has_weight_one_and_no_key() -> None:
@@ -38,3 +44,25 @@ def test_what_was_asked_and_answered_does_not_change(value: Asked | Answer) -> N
 
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(value, name, None)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "told"),
+    [
+        (Outcome.CANCELLED, Outcome.ALREADY_CANCELLED),
+        (Outcome.ALREADY_CANCELLED, Outcome.ALREADY_CANCELLED),
+        (Outcome.TOO_LATE_FILLED, Outcome.TOO_LATE_FILLED),
+        (None, Outcome.UNKNOWN),
+    ],
+)
+def test_an_order_known_to_be_gone_was_gone_before(recorded: Outcome | None, told: Outcome) -> None:
+    record = settled_record(RECORD, Settlement(State.TERMINAL, Outcome.CANCELLED, BODY, at_ms=2))
+
+    assert remembered(dataclasses.replace(record, outcome=recorded)) == Settled(told, Facts(order_id="7", filled="2"))
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"nonsense"])
+def test_a_memory_without_words_tells_the_outcome_alone(body: bytes) -> None:
+    record = dataclasses.replace(RECORD, outcome=Outcome.TOO_LATE_FILLED, body=body)
+
+    assert remembered(record) == Settled(Outcome.TOO_LATE_FILLED)

@@ -1,11 +1,14 @@
 """The table of steps as a graph, record ids as names that sort by time, and what makes two requests the same."""
 
+from itertools import product
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.idempotency import (
     CROCKFORD,
+    GONE,
     SETTLED_AS,
     STEPS,
     TIME_BITS,
@@ -14,6 +17,7 @@ from gateway.core.idempotency import (
     RecordId,
     State,
     fingerprint,
+    may_settle,
     parse_record_id,
     record_id,
 )
@@ -82,6 +86,25 @@ def test_no_walk_leaves_an_end(wishes: list[State]) -> None:
             assert not ended
             state = wish
         ended = ended or state in ENDS
+
+
+@pytest.mark.parametrize(("state", "wish"), list(product(State, State)))
+def test_whoever_holds_the_record_may_do_what_the_table_says(state: State, wish: State) -> None:
+    assert may_settle(state, 3, wish, 3) == (wish in STEPS[state])
+
+
+@pytest.mark.parametrize(("state", "wish"), list(product(State, State)))
+def test_whoever_lost_the_record_may_only_bring_what_the_venue_said(state: State, wish: State) -> None:
+    assert may_settle(state, 3, wish, 2) == (wish in STEPS[state] and wish in {State.ACKNOWLEDGED, State.TERMINAL})
+
+
+@pytest.mark.parametrize(("state", "wish"), list(product(State, State)))
+def test_whoever_never_held_the_record_may_do_nothing(state: State, wish: State) -> None:
+    assert not may_settle(state, 3, wish, 4)
+
+
+def test_only_what_ended_by_cancel_or_fill_is_known_as_gone() -> None:
+    assert {Outcome.CANCELLED, Outcome.ALREADY_CANCELLED, Outcome.TOO_LATE_FILLED} == GONE
 
 
 def test_every_outcome_settles_a_sent_record_legally() -> None:

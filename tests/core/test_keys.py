@@ -40,6 +40,8 @@ def places(make: Callable[..., str], *parts: st.SearchStrategy[object]) -> st.Se
 of_an_account = (
     places(keys.holder, accounts)
     | places(keys.gate, accounts)
+    | places(keys.leases, accounts)
+    | places(keys.unknown, accounts)
     | places(keys.record, st.builds(RecordId, ulids, accounts))
     | places(keys.order, accounts, kinds, tricky)
 )

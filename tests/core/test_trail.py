@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.core.admission import Demand, Gated, Slot
 from gateway.core.answer import Asked
-from gateway.core.idempotency import Fresh, Known, Late, Mismatch, Record, RecordId, State
+from gateway.core.idempotency import Fresh, Gone, Known, Late, Mismatch, Record, RecordId, State
 from gateway.core.model import Account, By, Cancel, Lane, Op, OrderRef, Scope, VenueId
 from gateway.core.outcome import AuthRefused, OrderState, Outcome, ReadBack, Seen, Settled, Throttled, Unclear, Untimely
 from gateway.core.trail import (
@@ -90,11 +90,15 @@ def test_claim_says_who_asked_for_what_and_which_slot_came_with_it() -> None:
             Known(Record(RECORD, State.SENT, By.ORDER_ID, "17", None, "desk", "r", 1)),
             {"claim": "known", "known": "0" * 26},
         ),
+        (
+            Gone(Record(RECORD, State.TERMINAL, By.ORDER_ID, "17", None, "desk", "r", 1)),
+            {"claim": "gone", "known": "0" * 26},
+        ),
     ],
     ids=lambda value: type(value).__name__,
 )
 def test_claim_says_what_the_store_said(
-    claimed: Fresh | Late | Mismatch | Gated | Known, told: Mapping[str, object]
+    claimed: Fresh | Late | Mismatch | Gated | Known | Gone, told: Mapping[str, object]
 ) -> None:
     tree = tree_of(Claiming(ASKED, None, claimed))
 

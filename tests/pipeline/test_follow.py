@@ -7,9 +7,10 @@ import pytest
 from fakes import DESK_A, World
 from virtual_time import let_run, on_virtual_time
 
-from gateway.core.idempotency import Known, State
+from gateway.core.idempotency import Known, State, record_id
 from gateway.core.model import By, OrderRef
 from gateway.core.outcome import OrderState, Outcome, Seen, Settled, Unclear
+from gateway.follow import RUNG_KEPT
 from gateway.web.codec import respond
 
 TOKENS = 10
@@ -164,13 +165,81 @@ async def test_a_leader_that_gave_up_before_sending_leaves_the_order_to_its_foll
 
 
 @on_virtual_time
-async def test_the_end_of_what_nobody_leads_here_is_nobodys_business() -> None:
+async def test_a_bell_for_what_nobody_waits_for_is_nobodys_business() -> None:
     world = World()
     await world.pipeline.cancel(world.ask())
 
-    world.follower.done(world.records.one().id)
+    world.follower.bell.ring(world.records.one().id)
 
     assert await world.follower.follow(world.records.one(), world.clock.monotonic()) == world.records.one()
+
+
+@on_virtual_time
+async def test_whoever_hears_the_bell_of_another_replica_knows_at_once_and_asks_once_for_all() -> None:
+    world = World()
+    other = World(beside=world)
+    other.follower.bell.heard = True
+    world.sender.takes_s = 0.4
+    began = world.clock.monotonic()
+    first = asyncio.create_task(world.pipeline.cancel(world.ask()))
+    await let_run()
+
+    answers = await asyncio.gather(*(other.pipeline.cancel(other.ask(caller=f"c{each}")) for each in range(50)))
+
+    assert {answer.record for answer in answers} == {(await first).record}
+    assert {answer.outcome for answer in answers} == {Outcome.CANCELLED}
+    assert world.clock.monotonic() == pytest.approx(began + 0.4)
+    assert world.story.count("get") == 1
+    assert len(world.sender.cancels) == 1
+
+
+@on_virtual_time
+async def test_a_bell_that_rings_before_somebody_begins_to_wait_is_not_missed() -> None:
+    world = World()
+    world.follower.bell.heard = True
+    world.sender.takes_s = 0.2
+    first = asyncio.create_task(world.pipeline.cancel(world.ask()))
+    await let_run()
+    early = world.records.one()
+    await first
+    world.follower.bell.ring_from_afar(early.id)
+    began = world.clock.monotonic()
+
+    seen = await world.follower.follow(early, began + 5)
+
+    assert seen is not None
+    assert (seen.state, world.clock.monotonic()) == (State.TERMINAL, began)
+
+
+@on_virtual_time
+async def test_bells_that_nobody_waits_for_are_remembered_only_for_so_many() -> None:
+    bell = World().follower.bell
+    ids = [record_id(number, b"", DESK_A) for number in range(RUNG_KEPT + 1)]
+
+    for each in ids:
+        bell.ring_from_afar(each)
+
+    began = asyncio.get_running_loop().time()
+    await bell.wait(ids[1], 1.0)
+    assert asyncio.get_running_loop().time() == began
+    await bell.wait(ids[0], 1.0)
+    assert asyncio.get_running_loop().time() == began + 1.0
+
+
+@on_virtual_time
+async def test_a_leader_that_dies_before_sending_leaves_the_order_to_its_followers() -> None:
+    world = World()
+    world.spend(TOKENS)
+    dead = asyncio.create_task(world.pipeline.cancel(world.ask(within_s=3.0)))
+    await let_run()
+    dead.cancel()
+    await let_run()
+
+    answer = await World(beside=world).pipeline.cancel(world.ask(within_s=30.0))
+
+    assert answer.outcome is Outcome.CANCELLED
+    assert {record.state for record in world.records.kept.values()} == {State.REFUSED, State.TERMINAL}
+    assert len(world.sender.cancels) == 1
 
 
 # --- what was left open
@@ -278,7 +347,7 @@ async def test_without_a_desk_or_a_signer_a_record_stays_as_it_is() -> None:
 
     world.desks.clear()
 
-    assert await world.resolver.resolve(record, deadline) is record
+    assert await world.resolver.look_once(record, deadline) is record
     assert world.sender.reads == []
 
 
@@ -300,13 +369,14 @@ async def test_what_cannot_be_read_stays_unknown() -> None:
         (State.SENT, -1, True),
         (State.SENT, 1, False),
         (State.UNKNOWN, 1, True),
-        (State.RECEIVED, -1, False),
+        (State.RECEIVED, -1, True),
+        (State.RECEIVED, 1, False),
         (State.TERMINAL, -1, False),
         (State.ACKNOWLEDGED, -1, False),
     ],
 )
 @on_virtual_time
-async def test_due_is_what_was_sent_and_has_nobody_who_answers_for_it(
+async def test_due_is_what_has_no_end_and_nobody_who_answers_for_it(
     state: State,
     lease_left_ms: int,
     due: bool,  # noqa: FBT001  a row of the table

@@ -383,10 +383,14 @@ async def test_without_the_store_the_cancel_goes_all_the_same_and_is_degraded() 
 
     answer = await world.pipeline.cancel(world.ask(key="k"))
 
-    assert (answer.outcome, answer.degraded, answer.record) == (Outcome.CANCELLED, True, None)
+    assert (answer.outcome, answer.degraded) == (Outcome.CANCELLED, True)
     assert world.continuity.losses == ["claim does not answer"]
     assert world.records.kept == {}
     assert world.story == ["unlock", "claim", "reserve", "send"]
+    assert answer.record is not None
+    kept = await world.steady.get(answer.record)
+    assert kept is not None
+    assert (kept.state, kept.outcome) == (State.TERMINAL, Outcome.CANCELLED)
 
 
 @on_virtual_time

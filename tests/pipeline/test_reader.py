@@ -17,7 +17,8 @@ ACK = Settled(Outcome.ACCEPTED)
 
 
 def look(world: World, by: By = By.ORDER_ID, *, within_s: float = 5.0) -> Look:
-    return Look(world.desk, DESK_A, OrderRef(by, "1"), FakeSigner(), "desk", world.clock.monotonic() + within_s)
+    deadline = world.clock.monotonic() + within_s
+    return Look(world.desk, DESK_A, OrderRef(by, "1"), FakeSigner(), "desk", deadline, world.clock.now_ms())
 
 
 @on_virtual_time

@@ -271,7 +271,8 @@ async def test_an_open_breaker_holds_reads_and_logins_back_at_the_wire() -> None
     unlocked = await world.credentials.unlock(DESK_A)
     assert isinstance(unlocked, Unlocked)
     order = OrderRef(By.ORDER_ID, "1")
-    look = Look(world.desk, DESK_A, order, unlocked.signer, "desk", world.clock.monotonic() + 1.0)
+    deadline = world.clock.monotonic() + 1.0
+    look = Look(world.desk, DESK_A, order, unlocked.signer, "desk", deadline, world.clock.now_ms())
     sighting = await world.reader.read(look)
 
     assert isinstance(sighting, Unclear)

@@ -63,15 +63,21 @@ async def test_redis_that_dies_degrades_the_service_and_its_return_ends_that(san
             record = await rig.desk().call("GET", before.json["record"])
             state, level = await _state(rig), await rig.count('degraded{component="redis"}')
             venues = await rig.desk().call("GET", "/venues")
+            here = [await rig.desk().call("GET", each.json["record"]) for each in lost]
             with own_valkey(tmp_path / "s"):
                 back = await asyncio.to_thread(gateway.heard, "redis.back")
+                await asyncio.to_thread(gateway.heard, "records.restored", written=2, dropped=0)
+                there = [await rig.desk().call("GET", each.json["record"]) for each in lost]
+                replayed = await rig.desk().cancel("hashkey", orders[2]["order_id"], {"Idempotency-Key": "while-down"})
                 after = await rig.desk().cancel("hashkey", orders[3]["order_id"])
                 state_after = await _state(rig)
 
     assert (before.outcome, before.json["degraded"]) == ("cancelled", False)
-    assert [(each.outcome, each.json["degraded"], each.json["record"]) for each in lost] == [
-        ("cancelled", True, None)
-    ] * 2
+    assert [(each.outcome, each.json["degraded"]) for each in lost] == [("cancelled", True)] * 2
+    assert [(each.status, each.json["state"], each.json["outcome"]) for each in (*here, *there)] == [
+        (200, "terminal", "cancelled")
+    ] * 4
+    assert (replayed.body, replayed.headers.get("Idempotency-Replayed")) == (lost[1].body, "true")
     assert max(each.took_s for each in lost) < DEGRADED_S
     assert (state, level) == ((200, True, False), 1)
     assert venues.status == 200

@@ -51,7 +51,9 @@ def test_b2trader_is_a_venue() -> None:
     assert at(venue, SITE) is venue
 
 
-@pytest.mark.parametrize(("op", "charges"), [(Op.CANCEL, (Charge("cancel"),)), (Op.READ, ()), (Op.BATCH, ())])
+@pytest.mark.parametrize(
+    ("op", "charges"), [(Op.CANCEL, (Charge("cancel"),)), (Op.READ, (Charge("cancel"),)), (Op.BATCH, ())]
+)
 def test_only_the_cancel_spends(op: Op, charges: tuple[Charge, ...]) -> None:
     assert B2TRADER.charges(op, By.ORDER_ID) == charges
 
@@ -117,12 +119,17 @@ def test_a_slash_after_the_base_url_is_not_doubled() -> None:
     assert unlocked.cancel(ORDER, AT_MS).url == f"https://trade.example.com/frontoffice/api/v3/orders/{ULID}"
 
 
-def test_there_is_no_read_and_no_batch() -> None:
+def test_what_shows_an_order_is_its_cancel_once_more_since_its_id_is_never_used_again() -> None:
     signer: Signer = login().signer(Token("t", AT_MS))
 
-    assert signer.read(ORDER, AT_MS) is None
+    assert signer.read(ORDER, AT_MS) == signer.cancel(ORDER, AT_MS)
+    assert By.ORDER_ID in B2TRADER.lasting
+
+
+def test_there_is_no_batch() -> None:
+    signer: Signer = login().signer(Token("t", AT_MS))
+
     assert signer.batch((ORDER, ORDER), AT_MS) is None
-    assert B2TRADER.interpret_read(said(200, {}), ORDER) == Unclear("no read call")
     assert B2TRADER.interpret_batch(said(200, {}), (ORDER, ORDER)) == (Unclear("no batch call"),) * 2
 
 

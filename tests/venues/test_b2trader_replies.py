@@ -6,7 +6,18 @@ from hypothesis import strategies as st
 from venue_rig import JSON_VALUES, STATUSES, raw, said
 
 from gateway.core.model import By, OrderRef, Scope
-from gateway.core.outcome import AuthRefused, Facts, Outcome, ReadBack, Settled, Throttled, Unclear, Verdict
+from gateway.core.outcome import (
+    AuthRefused,
+    Facts,
+    OrderState,
+    Outcome,
+    ReadBack,
+    Seen,
+    Settled,
+    Throttled,
+    Unclear,
+    Verdict,
+)
 from gateway.core.wire import Reply
 from gateway.venues.b2trader import ASK_AGAIN, B2TRADER
 from gateway.venues.b2trader import STATUSES as ROWS
@@ -27,6 +38,53 @@ def order(status: object = "Cancelled", **more: object) -> dict[str, object]:
         "fillFactor": "0",
     }
     return {"order": {**shown, "cancellationDate": None, "status": status, **more}}
+
+
+# -- replies to a repeated cancel ------------------------------------------------------------------------------
+
+SHOWN = {
+    "Started": OrderState.PENDING_CANCEL,
+    "Pending": OrderState.PENDING_CANCEL,
+    "Working": OrderState.PENDING_CANCEL,
+    "Completed": OrderState.FILLED,
+    "Cancelled": OrderState.CANCELLED,
+    "Expired": OrderState.CLOSED,
+    "Rejected": OrderState.CLOSED,
+}
+
+
+@pytest.mark.parametrize("status", SHOWN)
+def test_a_repeated_cancel_shows_the_order_by_its_status(status: str) -> None:
+    sighting = B2TRADER.interpret_read(said(200, order(status)), ORDER)
+
+    assert sighting == Seen(SHOWN[status], Facts(status, ULID, filled="0", remaining="0.1"))
+
+
+def test_an_order_that_is_denied_to_a_repeated_cancel_is_missing() -> None:
+    assert B2TRADER.interpret_read(said(404, {"title": "Not Found"}), ORDER) == Seen(
+        OrderState.MISSING, Facts(venue_message="Not Found")
+    )
+
+
+def test_a_conflict_at_a_repeated_cancel_is_an_end_that_is_not_believed_at_once() -> None:
+    facts = Facts(venue_message="The order is Completed.")
+
+    assert B2TRADER.interpret_read(said(409, {"title": facts.venue_message}), ORDER) == Seen(
+        OrderState.CLOSED, facts, weak=True
+    )
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_another_refusal_of_a_repeated_cancel_shows_nothing(status: int) -> None:
+    assert isinstance(B2TRADER.interpret_read(said(status, {}), ORDER), Unclear)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [(raw(401, b""), AuthRefused), (raw(429, b""), Throttled), (raw(500, b""), Unclear), (raw(404, PAGE), Unclear)],
+)
+def test_a_repeated_cancel_that_was_not_looked_at_shows_nothing(reply: Reply, kind: type) -> None:
+    assert isinstance(B2TRADER.interpret_read(reply, ORDER), kind)
 
 
 # -- replies to a cancel ---------------------------------------------------------------------------------------

@@ -144,8 +144,10 @@ def test_read_by_hash_signs_the_same_parameters_with_get() -> None:
     assert request.headers != signer().cancel(OrderRef(By.ORDER_ID, HASH), at_ms=1).headers
 
 
-def test_read_by_client_id_is_none_as_the_venue_has_no_such_call() -> None:
-    assert signer().read(OrderRef(By.CLIENT_ID, "my-1"), at_ms=1) is None
+def test_read_by_client_id_lists_the_orders_as_the_venue_has_no_such_call() -> None:
+    request = signer().read(OrderRef(By.CLIENT_ID, "my-1"), at_ms=1)
+
+    assert request == signer().request("GET", "/api/v3/orders", [("accountId", "10005"), ("limit", "50")])
 
 
 @pytest.mark.parametrize(

@@ -346,6 +346,40 @@ def test_a_read_that_shows_no_known_state_of_this_order_is_unclear(body: object)
     assert isinstance(LOOPRING.interpret_read(reply(body), ORDER), Unclear)
 
 
+def listed(*rows: dict[str, object], total: object = None) -> dict[str, object]:
+    return {"totalNum": len(rows) if total is None else total, "orders": list(rows)}
+
+
+def row(client_id: str, status: str = "cancelled") -> dict[str, object]:
+    return {"hash": HASHES[0], "clientOrderId": client_id, "status": status}
+
+
+def test_an_order_is_found_by_its_client_id_among_the_listed() -> None:
+    sighting = LOOPRING.interpret_read(reply(listed(row("my-2"), row("my-1", "processed"))), CLIENTS[0])
+
+    assert isinstance(sighting, Seen)
+    assert (sighting.state, sighting.facts.client_id, sighting.facts.order_id) == (OrderState.FILLED, "my-1", HASHES[0])
+
+
+def test_an_order_is_missing_only_from_a_list_that_is_whole() -> None:
+    whole, part = listed(row("my-2")), listed(row("my-2"), total=51)
+
+    assert LOOPRING.interpret_read(reply(whole), CLIENTS[0]) == Seen(OrderState.MISSING)
+    assert isinstance(LOOPRING.interpret_read(reply(part), CLIENTS[0]), Unclear)
+    assert isinstance(LOOPRING.interpret_read(reply({"totalNum": 0}), CLIENTS[0]), Unclear)
+
+
+def test_two_orders_of_one_client_id_show_nothing() -> None:
+    assert isinstance(LOOPRING.interpret_read(reply(listed(row("my-1"), row("my-1"))), CLIENTS[0]), Unclear)
+
+
+def test_a_list_that_is_refused_shows_nothing() -> None:
+    assert LOOPRING.interpret_read(reply(fault(104001), 400), CLIENTS[0]) == AuthRefused(
+        LOOPRING.interpret_read(reply(fault(104001), 400), ORDER).facts
+    )
+    assert isinstance(LOOPRING.interpret_read(reply({}, 500), CLIENTS[0]), Unclear)
+
+
 def batch_of(*items: object) -> list[object]:
     return list(items)
 

@@ -1,21 +1,23 @@
 -- Claims a cancel, and takes its slot where one is free, in one round trip.
--- KEYS: record, order pointer, idempotency pointer (the order pointer again without a key), then as in admit.lua.
+-- KEYS: record, order pointer, idempotency pointer (the order pointer again without a key), leases, then as in
+-- admit.lua.
 -- ARGV: patience_us, fingerprint ('' without a key), trust ('0' after a record that nobody could read), at_ms,
 -- lease_ms, ttl_ms, what other slots said, number of field arguments, the fields, then as in admit.lua.
 -- Answers {'fresh', fence, wait_us, times, lost}, with a slot followed by {probe, free, reset_us};
--- {'late', wait_us, times, lost}, {'gated', place, banned, wait_us}, {'known', record} or {'mismatch'}.
+-- {'late', wait_us, times, lost}, {'gated', place, banned, wait_us}, {'known', record}, {'gone', record} or
+-- {'mismatch'}.
 --
 -- The idempotency pointer has a hash tag of its own, since its key says nothing of the account; so have some gates and
 -- limits. On a cluster they are asked in steps of their own (key_pointer.py, abroad.py). The third key is then the record
 -- that the idempotency pointer led to, which lies here; the pointer's key is one of the fields; and what was said there
 -- is 'none', 'gated place banned wait_us' or 'late wait_us' instead of ''.
 
-local RECORD, ORDER, KEY = KEYS[1], KEYS[2], KEYS[3]
+local RECORD, ORDER, KEY, LEASES = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local patience, fingerprint, trusted = tonumber(ARGV[1]), ARGV[2], ARGV[3] == '1'
 local at_ms, lease_ms, ttl_ms = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local elsewhere = ARGV[7]
 local fields_end = 8 + tonumber(ARGV[8])
-local asked = asked_for(4, fields_end + 1)
+local asked = asked_for(5, fields_end + 1)
 local server_ms = math.floor(asked.server / 1000)
 
 local fence = 1
@@ -33,6 +35,14 @@ local function answered_for(key, entry)
   return false
 end
 
+-- Whoever gets this answer may wait for the record's end: settle.lua tells them of it.
+local function to_follow(key, entry, flat)
+  if OPEN[entry.state] and not entry.followed then
+    redis.call('HSET', key, 'followed', '1')
+  end
+  return { 'known', flat }
+end
+
 if trusted and fingerprint ~= '' then
   local known, key = string.match(pointer(KEY) or '', '^(%x+) (.+)$')
   if known and known ~= fingerprint then
@@ -40,7 +50,7 @@ if trusted and fingerprint ~= '' then
   end
   local entry, flat = read_record(key or '')
   if entry and (not nothing_sent(entry) or answered_for(key, entry)) then
-    return { 'known', flat }
+    return to_follow(key, entry, flat)
   end
 end
 
@@ -48,7 +58,7 @@ end
 if trusted and elsewhere ~= '' and KEY ~= ORDER then
   local entry, flat = read_record(KEY)
   if entry and entry.state ~= 'refused' and (not nothing_sent(entry) or answered_for(KEY, entry)) then
-    return { 'known', flat }
+    return to_follow(KEY, entry, flat)
   end
 end
 
@@ -56,7 +66,10 @@ if trusted then
   local key = pointer(ORDER) or ''
   local entry, flat = read_record(key)
   if entry and (nothing_sent(entry) or entry.state == 'sent') and answered_for(key, entry) then
-    return { 'known', flat }
+    return to_follow(key, entry, flat)
+  end
+  if entry and entry.state == 'terminal' then
+    return { 'gone', flat }
   end
 end
 
@@ -97,11 +110,13 @@ end
 for key, entry in pairs(abandoned) do
   redis.call('HSET', key, 'state', 'refused', 'settled_ms', at_ms)
   release(entry.idempotency_key, key)
+  redis.call('ZREM', LEASES, string.match(key, '[^:]+$'))
 end
 
 redis.call('DEL', RECORD)
 redis.call('HSET', RECORD, 'state', slot and 'sent' or 'received', 'fence', fence, 'created_ms', at_ms,
   'lease_until_ms', text(server_ms + lease_ms), 'order_key', ORDER, unpack(ARGV, 9, fields_end))
+redis.call('ZADD', LEASES, text(server_ms + lease_ms), string.match(RECORD, '[^:]+$'))
 if slot then
   redis.call('HSET', RECORD, 'sent_ms', at_ms)
 end

@@ -1,5 +1,5 @@
--- Reading records, shared by the scripts below. The table STEPS stands in front of this text: it is made from
--- core/idempotency.py, so that both languages know the same legal steps.
+-- Reading records, shared by the scripts below. The tables STEPS, FACTS and OPEN stand in front of this text: they are
+-- made from core/idempotency.py, so that both languages know the same legal steps.
 
 -- A record as a table and as it lies there; nil where nothing lies there that can be one.
 local function read_record(key)
@@ -23,6 +23,15 @@ local function pointer(key)
   return type(value) == 'string' and value or nil
 end
 
+-- Whether somebody who holds the fence `held` may bring this record to the state `wish`: see may_settle in
+-- core/idempotency.py.
+local function may_settle(entry, held, wish)
+  if not STEPS[entry.state][wish] then
+    return false
+  end
+  return held == entry.fence or (held < entry.fence and FACTS[wish])
+end
+
 local function nothing_sent(entry)
   return entry.state == 'received' or entry.state == 'reserved'
 end
@@ -32,5 +41,13 @@ local function release(key, record)
   local value = key and pointer(key)
   if value and (value == record or string.sub(value, -#record - 1) == ' ' .. record) then
     redis.call('DEL', key)
+  end
+end
+
+-- Tells whoever waits for a record, on this replica or another, that there is news. Nobody is told of what nobody waits
+-- for; and where publishing is not allowed, they look by themselves.
+local function announce(entry, channel)
+  if entry.followed then
+    redis.pcall('PUBLISH', channel, entry.id)
   end
 end

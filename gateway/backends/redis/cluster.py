@@ -50,7 +50,7 @@ class Cluster:
         self._nodes: dict[Spot, Node] = {}
         self._map = SlotMap()
         self._reason = ""
-        self._turn = 0
+        self._turn = self._heard_at = 0
         self._looking: asyncio.Task[None] | None = None
 
     async def ask(self, command: bytes, keys: Sequence[str], deadline: float) -> Answer:
@@ -84,6 +84,13 @@ class Cluster:
                 raise refused(answer)
         if not self._map.whole:
             raise Unavailable("redis", "refused (CLUSTERDOWN not every slot has a master)")
+
+    async def anyone(self) -> Spot:
+        """A master, another one each time: what is published at one is heard at all."""
+        await self._look(self._loop.time() + self._greeting.connect_s)
+        masters = list(self._map.spots())
+        self._heard_at = (self._heard_at + 1) % len(masters)
+        return masters[self._heard_at]
 
     async def aclose(self) -> None:
         """Drop all connections."""

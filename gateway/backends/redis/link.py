@@ -14,7 +14,8 @@ from typing import Protocol, TypeAlias
 from hiredis import ReplyError
 
 from gateway.backends.redis.node import Found
-from gateway.backends.redis.servers import servers_at
+from gateway.backends.redis.servers import greeting_at, servers_at
+from gateway.backends.redis.subscription import Subscription
 from gateway.backends.redis.wire import Argument, Reply, code_of, pack, refused
 from gateway.core.redis_address import Flaw, Kind, parse_redis_address
 from gateway.ports import Unavailable
@@ -76,7 +77,8 @@ class Link:
         self._timeout_s = timeout_ms / 1000
         self._observe = observe
         self._loop = asyncio.get_running_loop()
-        self._servers = servers_at(address, self._timeout_s, on_new_server)
+        self._greeting = greeting_at(address, self._timeout_s)
+        self._servers = servers_at(address, self._greeting, on_new_server)
 
     async def run(self, script: Runnable, keys: Sequence[str], arguments: Sequence[Argument]) -> Reply:
         """Run a script by its digest, or by its text where the server does not know it: a promoted one never does."""
@@ -111,6 +113,10 @@ class Link:
             raise
         finally:
             self._observe("ping", perf_counter() - started, fault or None)
+
+    def subscription(self, channel: str, heard: Callable[[str], None], changed: Callable[[bool], None]) -> Subscription:
+        """What is published on a channel, on a connection of its own; see Subscription."""
+        return Subscription(self._servers.anyone, self._greeting, channel, heard, changed)
 
     async def aclose(self) -> None:
         """Drop all connections."""

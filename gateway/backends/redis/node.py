@@ -118,6 +118,10 @@ class Node:
             return await wire.ask(ASKING + command, deadline, before=1)
         return await wire.ask(command, deadline)
 
+    async def whereabouts(self) -> Spot:
+        """Where the server is now; raises Unavailable where nobody knows."""
+        return await self._locate()
+
     def doubt(self) -> None:
         """Connect anew for the next command: this connection leads to a server that can't be the right one."""
         if self._wire is not None:

@@ -9,7 +9,7 @@ from importlib.resources import files
 from gateway.backends.redis.link import Argument, Reply
 from gateway.core import gate, keys
 from gateway.core.admission import Demand
-from gateway.core.idempotency import STEPS
+from gateway.core.idempotency import FACTS, OPEN, STEPS, State
 from gateway.core.ledger import distinct
 from gateway.core.model import Account
 
@@ -34,9 +34,14 @@ def _lua(name: str) -> str:
 
 
 def _steps() -> str:
-    """The transition table in Lua; a second, hand-written one could differ."""
+    """The transition tables in Lua; second, hand-written ones could differ."""
     rows = (f"{state}={{{','.join(f'{after}=true' for after in sorted(steps))}}}" for state, steps in STEPS.items())
-    return f"local STEPS = {{{','.join(rows)}}}\n"
+    tables = (f"local STEPS = {{{','.join(rows)}}}", f"local FACTS = {_set(FACTS)}", f"local OPEN = {_set(OPEN)}")
+    return "\n".join((*tables, ""))
+
+
+def _set(states: Iterable[State]) -> str:
+    return f"{{{','.join(f'{state}=true' for state in sorted(states))}}}"
 
 
 def _script(name: str, *parts: str) -> Script:
@@ -54,7 +59,7 @@ ARM = _script("arm", ADMIT)
 LEARN = _script("learn", ADMIT)
 CLAIM = _script("claim", ADMIT, RECORD)
 MARK_SENT = _script("mark_sent", TIME, GATE, RECORD)
-SETTLE = _script("settle", RECORD)
+SETTLE, TAKE, POSTPONE, RESTORE = (_script(name, TIME, RECORD) for name in ("settle", "take", "postpone", "restore"))
 GET = _script("get", RECORD)
 CLOSE = _script("close", TIME, GATE)
 REOPEN = _script("reopen", TIME, GATE)
@@ -68,7 +73,7 @@ TRAIL_READ, TRAIL_LIST = _script("trail_read"), _script("trail_list")
 
 ALL = (
     *(RESERVE, GIVE_BACK, OUTLOOK, ARM, LEARN, CLAIM, MARK_SENT, SETTLE, GET, CLOSE, REOPEN, STANDING),
-    *(CROSS, RETREAT, KEY_TAKE, KEY_KEEP, KEY_FREE, REHEARSE),
+    *(CROSS, RETREAT, KEY_TAKE, KEY_KEEP, KEY_FREE, REHEARSE, TAKE, POSTPONE, RESTORE),
     *(TRAIL_APPEND, TRAIL_REGISTER, TRAIL_READ, TRAIL_LIST),
 )
 

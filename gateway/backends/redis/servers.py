@@ -11,7 +11,7 @@ from gateway.backends.redis.cluster import Cluster
 from gateway.backends.redis.node import CONNECT_LEAST_S, Found, Greeting, Node, staying
 from gateway.backends.redis.sentinel import Sentinels
 from gateway.backends.redis.wire import Answer, pack, refused
-from gateway.core.redis_address import Address, Kind, TlsFiles
+from gateway.core.redis_address import Address, Kind, Spot, TlsFiles
 
 PING = pack("PING")
 
@@ -25,6 +25,10 @@ class Servers(Protocol):
 
     async def ping(self, deadline: float) -> None:
         """Raise Unavailable unless everyone who is needed answers."""
+        ...
+
+    async def anyone(self) -> Spot:
+        """Where somebody is at whom everything that is published is heard; raises Unavailable."""
         ...
 
     async def aclose(self) -> None:
@@ -52,15 +56,23 @@ class Single:
         if isinstance(answer, ReplyError):
             raise refused(answer)
 
+    async def anyone(self) -> Spot:
+        """Where the server is."""
+        return await self._node.whereabouts()
+
     async def aclose(self) -> None:
         """Drop the connection."""
         await self._node.aclose()
 
 
-def servers_at(address: Address, timeout_s: float, found: Found) -> Servers:
-    """Who answers there; nothing is connected yet. Raises ValueError where the TLS files are no such."""
+def greeting_at(address: Address, timeout_s: float) -> Greeting:
+    """What a connection to there begins with. Raises ValueError where the TLS files are no such."""
     tls = None if address.tls is None else tls_context(address.tls)
-    greeting = Greeting(address.login, address.database, tls, max(timeout_s, CONNECT_LEAST_S))
+    return Greeting(address.login, address.database, tls, max(timeout_s, CONNECT_LEAST_S))
+
+
+def servers_at(address: Address, greeting: Greeting, found: Found) -> Servers:
+    """Who answers there; nothing is connected yet."""
     match address.kind:
         case Kind.SINGLE:
             return Single(Node(staying(address.spots[0]), greeting, found))

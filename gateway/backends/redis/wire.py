@@ -7,6 +7,7 @@ reply dropped, so that nobody ever gets somebody else's; nothing here repeats a 
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias, assert_never, cast
 
@@ -25,6 +26,9 @@ REASON_MOST = 120
 KINDS = ("OOM", "NOPERM", "READONLY")
 ACL_IN_SCRIPT = ("ACL failure in script", "can't run this command", "can't access at least one")  # Valkey 8; Redis 6
 NOTHING = object()
+
+Heard: TypeAlias = Callable[[bytes], None]
+"""Told the messages of what a connection has subscribed to."""
 
 
 def pack(*command: Argument) -> bytes:
@@ -72,15 +76,17 @@ class Sent:
 
 
 class Wire(asyncio.Protocol):
-    """A connection from its first byte to its last."""
+    """A connection from its first byte to its last. `heard` is told the messages of what was subscribed to."""
 
     def __init__(self) -> None:
+        self.heard: Heard | None = None
         self._loop = asyncio.get_running_loop()
         self._reader = Reader(notEnoughData=NOTHING)
         self._transport: asyncio.Transport | None = None
         self._out: list[Sent] = []
         self._waiting: deque[Sent] = deque()
         self._retired = False
+        self.ended: asyncio.Future[None] = self._loop.create_future()
         self._why = lost(None)
 
     @property
@@ -134,10 +140,15 @@ class Wire(asyncio.Protocol):
         self._retired, self._transport = True, None
         left, self._out = (*self._waiting, *self._out), []
         self._waiting.clear()
+        if not self.ended.done():
+            self.ended.set_result(None)
         for sent in left:
             _fail(sent, self._why)
 
     def _hand_over(self, reply: Answer) -> None:
+        if self.heard is not None and isinstance(reply, list) and reply[:1] == [b"message"]:
+            self.heard(cast("bytes", reply[-1]))
+            return
         sent = self._waiting[0]
         if sent.before:
             sent.before -= 1
