@@ -147,12 +147,16 @@ class Rig:
         """Redis commands, credential reads and venue requests so far; equal twice means that nothing was touched.
 
         Credentials are read again by the clock, so that figure is the one of reads that brought something; and records
-        that were left open are looked for by the clock.
+        that were left open are looked for, and the trail is written, by the clock.
         """
         figures = await self.metrics()
         redis, fetched = "cancel_gateway_redis_seconds_count", "cancel_gateway_credential_refresh_total"
         return (
-            sum(value for name, value in figures.items() if name.startswith(redis) and 'operation="take"' not in name),
+            sum(
+                value
+                for name, value in figures.items()
+                if name.startswith(redis) and 'operation="take"' not in name and 'operation="trail' not in name
+            ),
             sum(value for name, value in figures.items() if name.startswith(fetched) and 'result="fetched"' in name),
             await self.asked_all(),
         )
