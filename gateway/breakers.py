@@ -117,7 +117,9 @@ class Breakers:
         if isinstance(verdict, AuthRefused):
             known = breaker if held == version else CLOSED
             self._hold(account, version, rules.fail(known, CREDENTIAL, self._clock.monotonic(), self._roll()))
-        elif held == version and (after := rules.succeed(breaker)) is not breaker:
+        elif held != version:
+            self._hold(account, version, CLOSED)
+        elif (after := rules.succeed(breaker)) is not breaker:
             self._hold(account, version, after)
 
     def _hold(self, account: Account, version: str, breaker: Breaker) -> None:

@@ -7,6 +7,7 @@ caller that left costs no slot.
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from gateway.core.admission import Fare, Gated
 from gateway.core.fairness import Ticket
@@ -15,12 +16,19 @@ from gateway.core.shut import Shut
 from gateway.line import URGENT_LANES, US_PER_S, Boarding, Line, Turn
 from gateway.ports import Clock, Limiter
 
+if TYPE_CHECKING:
+    from gateway.core.answer import Answer
+
 
 class Patience:
-    """The caller's end of a wait: whoever is told `leave` is out of the line at once."""
+    """The caller's end of a wait: whoever is told `leave` is out of the line at once.
+
+    `so_far` says what is certain by now, for a caller who has to be answered before the end.
+    """
 
     def __init__(self) -> None:
         self.left = False
+        self.so_far: Callable[[], Answer] | None = None
         self._turn: Turn | None = None
 
     def leave(self) -> None:
@@ -97,6 +105,7 @@ class Dispatcher:
         self._by_caller: dict[str, int] = {}
         self._waiting = 0
         self._returning: set[asyncio.Future[None]] = set()
+        self._closed: Shut | None = None
 
     @property
     def waiting(self) -> int:
@@ -132,8 +141,8 @@ class Dispatcher:
 
     async def admit(self, seat: Seat) -> Admission:
         """Wait for a slot, or be told at once that none comes in time; raises CallerLeft, and Unavailable."""
-        if full := self._full(seat):
-            return full
+        if (refused := self._closed or self._full(seat)) is not None:
+            return refused
         if self._clock.monotonic() + (wait_us := self.wait_us(seat)) / US_PER_S > seat.deadline:
             return OverDeadline(wait_us)
         return await self._wait(self._lines.get(seat.fare.key) or self._open(seat), seat)
@@ -143,6 +152,11 @@ class Dispatcher:
         for line in tuple(self._lines.values()):
             if whom(line.account):
                 line.tell_all(news)
+
+    def close(self, news: Shut) -> None:
+        """Turn all away who wait, and everybody who comes from now on."""
+        self._closed = news
+        self.turn_away(news, lambda _: True)
 
     async def aclose(self) -> None:
         """Stop holding slots."""

@@ -6,6 +6,7 @@ Once a byte may have left, the only way out is what the venue said, or `unknown`
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import assert_never
 
 from gateway.again import Retries
@@ -105,6 +106,7 @@ class Pipeline:
         if isinstance(unlocked, NoSigner):
             return Answer(unlocked.outcome, detail=unlocked.detail)
         course = Course(asked, self.desks[asked.cancel.account.venue], unlocked, patience or Patience())
+        course.patience.so_far = partial(self._so_far, course, Outcome.DRAINING, "the process ends")
         self._lap(course, "unlock", began)
         while not isinstance(claimed := await self._claim(course), Fresh):
             if (answer := await self._not_fresh(course, claimed)) is not None:
@@ -113,6 +115,11 @@ class Pipeline:
         if not isinstance(admitted, Boarding):
             return await self._turn_away(course, admitted)
         return await self._within_deadline(course)
+
+    @property
+    def busy(self) -> bool:
+        """Whether work goes on whose caller has his answer."""
+        return bool(self._behind)
 
     async def drain(self) -> None:
         """Wait for the work that outlived its caller's deadline."""
@@ -252,16 +259,16 @@ class Pipeline:
         self._behind.add(work)
         work.add_done_callback(self._behind.discard)
         done, _ = await asyncio.wait({work}, timeout=course.left_s(self.clock.monotonic()))
-        return work.result() if done else self._so_far(course)
+        return work.result() if done else self._so_far(course, Outcome.OVER_DEADLINE, "the deadline came")
 
-    def _so_far(self, course: Course) -> Answer:
+    def _so_far(self, course: Course, unsent: Outcome, why: str) -> Answer:
         """What is certain now. Where nothing has left yet, nothing will."""
         if course.acknowledged is not None:
             return course.answer(course.acknowledged)
         if not course.may_have_left:
             course.given_up = True
-            return course.answer(Settled(Outcome.OVER_DEADLINE), retry_after_ms=0)
-        return course.answer(Settled(Outcome.UNKNOWN), detail="the deadline came before the venue's answer")
+            return course.answer(Settled(unsent), detail=f"{why}; nothing was sent", retry_after_ms=0)
+        return course.answer(Settled(Outcome.UNKNOWN), detail=f"{why} before the venue's answer")
 
     async def _send_and_settle(self, course: Course) -> Answer:
         return await self._finish(course, await self.errands.cancel(course))
@@ -286,9 +293,9 @@ class Pipeline:
 
     async def _once_more(self, course: Course, reason: str) -> bool:
         """Whether the course has boarded another slot: within the budget, the deadline, and nothing else against it."""
-        if not await self.retries.allow(course, reason):
-            return False
         if self.weather.against(course.account, course.unlocked.version, course.asked.lane) is not None:
+            return False
+        if not await self.retries.allow(course, reason):
             return False
         return isinstance(await self._next_slot(course), Boarding)
 

@@ -65,7 +65,8 @@ class Survey:
             "queue": {lane.value: depth for lane, depth in self.dispatcher.depth(account).items()},
             "gates": [_gate(gate) for gate in await self._gates(account)],
             "breaker": {
-                scope: {"probe_in_ms": wait_ms} for scope, wait_ms in self.weather.breakers.shut_ms(account).items()
+                scope.value: {"probe_in_ms": wait_ms}
+                for scope, wait_ms in self.weather.breakers.shut_ms(account).items()
             },
             "clock": self._clock(account),
             "credential": credential.word,

@@ -41,6 +41,7 @@ from gateway.core.trail_backlog import Bounds as TrailBounds
 from gateway.courier import Courier
 from gateway.desk import Desk
 from gateway.dispatch import Bounds, Dispatcher
+from gateway.drain import HANDED_OVER, Drain, Times
 from gateway.errand import Errands
 from gateway.follow import Follower
 from gateway.guard import GuardedSender
@@ -68,7 +69,7 @@ from gateway.web.listener import Site
 SLOTS_AHEAD = 2
 AGENT = f"cancel-gateway/{__version__}"
 WARM_AT_ONCE = 8
-DRAIN_LOOK_S = 0.01
+ANSWER_MARGIN_S = 0.5
 PROBE_MARGIN_MS, US_PER_MS, MS_PER_S = 2000, 1000, 1000
 TRAIL_TIMEOUT_MS = 2000
 ROLL = secrets.SystemRandom().random
@@ -81,19 +82,20 @@ class Running:
     front: Front
     url: str
     admin_url: str
-    drain_seconds: float
+    times: Times
 
-    async def drain(self) -> bool:
+    async def drain(self, hasten: asyncio.Event) -> bool:
         """Take nothing new, and let what was accepted end; False where the time was too short."""
-        self.front.draining = True
-        try:
-            async with asyncio.timeout(self.drain_seconds):
-                while self.front.in_flight:  # noqa: ASYNC110  a count that only falls, looked at while ending
-                    await asyncio.sleep(DRAIN_LOOK_S)
-                await self.front.pipeline.drain()
-        except TimeoutError:
-            return False
-        return True
+        front = self.front
+        front.draining = True
+
+        def busy() -> bool:
+            return front.in_flight > 0 or front.pipeline.busy
+
+        def hand_over() -> None:
+            front.pipeline.dispatcher.close(HANDED_OVER)
+
+        return await Drain(front.clock, self.times, busy, hand_over, front.answer_all).run(hasten)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,12 @@ async def running(settings: Settings, log: Log, reread: Reread | None = None) ->
         watchman = _watchman(front, shared, cancelling)
         look_after(watchman, front.follower.bell, shared.link.subscription, ends)
         log.event("gateway.started", version=__version__, url=url, admin_url=admin_url, venues=[*front.desks])
-        yield Running(front, url, admin_url, settings.server.drain_seconds)
+        yield Running(front, url, admin_url, _times(settings))
+
+
+def _times(settings: Settings) -> Times:
+    server, slowest_ms = settings.server, max(own.timeout_ms for own in settings.venues.values())
+    return Times(server.drain_seconds, server.drain_lag_ms / MS_PER_S, slowest_ms / MS_PER_S + ANSWER_MARGIN_S)
 
 
 async def _shared(settings: Settings, log: Log, ends: AsyncExitStack) -> Shared:

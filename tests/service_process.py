@@ -130,7 +130,7 @@ def put_secret(folder: Path, venue: str, account: str, content: str) -> None:
 def tree_of(sandbox: Sandbox, redis_url: str, secrets: Path, tokens: int = 2000, **venue: object) -> Tree:
     """Settings for all five venues with limits that no test meets by accident; `venue` goes to each of them."""
     return {
-        "server": {"listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0", "drain_seconds": 5},
+        "server": {"listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0", "drain_seconds": 5, "drain_lag_ms": 0},
         "redis": {"url": redis_url, "timeout_ms": 1000},
         "secrets": {"provider": "files", "directory": str(secrets), "refresh_seconds": 1},
         "callers": {

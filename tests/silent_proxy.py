@@ -12,8 +12,9 @@ class SilentProxy:
     A new `target` is for new connections.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, on: int = 0) -> None:
         self.target = port
+        self._on = on
         self._open: set[asyncio.Event] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.piece = 65536
@@ -21,7 +22,7 @@ class SilentProxy:
         self.port = 0
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self._on)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -119,13 +119,12 @@ async def serve_until_signalled(
     async with running(settings, log, reread) as service:
         if once_up is not None:
             await once_up(service.url, service.admin_url)
-        log.event("gateway.stopping", signal=await stop, drain_seconds=service.drain_seconds)
-        hastened = asyncio.ensure_future(signalled())
-        draining = asyncio.ensure_future(service.drain())
-        await asyncio.wait({hastened, draining}, return_when=asyncio.FIRST_COMPLETED)
-        whole = draining.done() and draining.result()
-        for task in (hastened, draining):
-            task.cancel()
+        log.event("gateway.stopping", signal=await stop, drain_seconds=service.times.whole_s)
+        hasten = asyncio.Event()
+        again = asyncio.ensure_future(signalled())
+        again.add_done_callback(lambda _: hasten.set())
+        whole = await service.drain(hasten)
+        again.cancel()
         log.event("gateway.stopped", drained=whole, in_flight=service.front.in_flight)
     return EXIT_OK
 

@@ -45,6 +45,7 @@ class Server:
     listen: Listen
     admin_listen: Listen
     drain_seconds: int
+    drain_lag_ms: int
     max_waiting: int
     max_waiting_per_caller: int
     tls: Tls | None = None
@@ -148,6 +149,7 @@ def _server(root: Section, folder: Path) -> Server:
             listen=callers,
             admin_listen=admin,
             drain_seconds=server.whole("drain_seconds", 20, 0, 600),
+            drain_lag_ms=server.whole("drain_lag_ms", 1000, 0, 60_000),
             max_waiting=server.whole("max_waiting", 10_000, 1, 1_000_000),
             max_waiting_per_caller=server.whole("max_waiting_per_caller", 2_000, 1, 1_000_000),
             tls=_tls(server, folder),

@@ -1,8 +1,10 @@
 """What the handlers work with: the service behind them, and the trace that each request leaves."""
 
+import asyncio
+from asyncio import Future
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from functools import partial
 
 from aiohttp import web
 
@@ -11,6 +13,7 @@ from gateway.core.answer import Answer, Asked
 from gateway.core.model import Lane, VenueId
 from gateway.core.outcome import MEANINGS, Outcome
 from gateway.desk import Desk
+from gateway.dispatch import Patience
 from gateway.follow import Follower
 from gateway.pipeline import Pipeline
 from gateway.planner import Planner
@@ -18,9 +21,6 @@ from gateway.ports import Clock, Log, Meter, Records
 from gateway.survey import Survey
 from gateway.web.codec import About
 from gateway.web.door import Door
-
-if TYPE_CHECKING:
-    from asyncio import Future
 
 
 @dataclass(slots=True)
@@ -86,7 +86,7 @@ class Journal:
             self.meter.terminal(asked.cancel.account.venue, seconds)
         self.log.done(trace.line() | {"request_id": request_id, "outcome": outcome, "ms": round(seconds * 1000, 3)})
 
-    def unheard(self, trace: Trace, work: "Future[Answer]", seconds: float) -> None:
+    def unheard(self, trace: Trace, work: Future[Answer], seconds: float) -> None:
         """A cancel came to its end, and its caller had left."""
         if trace.asked is None or work.cancelled():
             return
@@ -119,10 +119,39 @@ class Front:
     new_request_id: Callable[[], str]
     draining: bool = False
     in_flight: int = 0
+    unanswered: dict[Future[Answer], Patience] = field(default_factory=dict)
+
+    async def end_of(self, work: Future[Answer], patience: Patience) -> Answer:
+        """What the work comes to, or what is certain of it when the process ends; whoever leaves leaves it alone."""
+        answered: Future[Answer] = asyncio.get_running_loop().create_future()
+        work.add_done_callback(partial(_pass_on, answered))
+        self.unanswered[answered] = patience
+        try:
+            return await answered
+        finally:
+            del self.unanswered[answered]
+
+    def answer_all(self) -> None:
+        """Nobody can wait any longer."""
+        for answered, patience in self.unanswered.items():
+            if not answered.done():
+                known = patience.so_far
+                answered.set_result(Answer(Outcome.UNKNOWN, detail="the process ends") if known is None else known())
 
     def landed(self, _: object) -> None:
         """One cancel has come to its end."""
         self.in_flight -= 1
+
+
+def _pass_on(answered: Future[Answer], work: Future[Answer]) -> None:
+    if answered.done():
+        return
+    if work.cancelled():
+        answered.cancel()
+    elif (error := work.exception()) is not None:
+        answered.set_exception(error)
+    else:
+        answered.set_result(work.result())
 
 
 FRONT = web.AppKey("front", Front)

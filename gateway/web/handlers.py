@@ -55,7 +55,7 @@ async def _whole(front: Front, asked: Asked, trace: Trace) -> Answer:
     front.in_flight += 1
     work.add_done_callback(front.landed)
     try:
-        return await asyncio.shield(work)
+        return await front.end_of(work, patience)
     except asyncio.CancelledError:
         patience.leave()
         work.add_done_callback(lambda done: front.journal.unheard(trace, done, front.clock.monotonic() - began))

@@ -24,6 +24,8 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     outcome, response = await _answer(request, handler, front)
     response.headers["X-Request-ID"] = request_id
     response.headers["Server"] = SERVER
+    if front.draining:
+        response.force_close()
     if trace := request.get(TRACE):
         trace.status = response.status
         front.journal.done(trace, request_id, outcome, front.clock.monotonic() - began)

@@ -8,8 +8,10 @@ from fakes import DESK_A, World
 from virtual_time import let_run, on_virtual_time
 
 from gateway.core.access import Caller
+from gateway.core.breaker import FAILURES
 from gateway.core.model import Account
 from gateway.core.outcome import Outcome
+from gateway.core.wire import Unconfirmed
 from gateway.desk import Desk
 from gateway.ports import NoSigner
 from gateway.survey import limits_of
@@ -46,6 +48,18 @@ async def test_an_account_is_shown_with_its_limits_queue_and_credential() -> Non
         "degraded": False,
     }
     await waits
+
+
+@on_virtual_time
+async def test_an_open_breaker_is_shown_with_the_time_of_its_probe() -> None:
+    world = World()
+    world.sender.on_cancel = [Unconfirmed("silence")]
+    for number in range(FAILURES):
+        await world.pipeline.cancel(world.ask(str(number)))
+
+    shown = orjson.loads(await world.survey.venues(EVERYTHING))["venues"][0]
+
+    assert shown["breaker"] == {"host": {"probe_in_ms": 1000}}
 
 
 @on_virtual_time
