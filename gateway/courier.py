@@ -14,14 +14,18 @@ from gateway.core.admission import Demand, Missed, Slot
 from gateway.core.learning import stated
 from gateway.core.model import Account, Scope
 from gateway.core.outcome import Throttled
-from gateway.core.own_ring import OwnRing, lateness_allowed_s
+from gateway.core.own_ring import lateness_allowed_s
 from gateway.core.wire import HELD_BACK, NotSent, Reply, SendResult, WireRequest
 from gateway.desk import Desk
 from gateway.offsets import OFF
 from gateway.ports import Clock, Continuity, Gates, Limiter, Meter, Sender, Unavailable, always
+from gateway.voyage import Voyage, Voyages
 from gateway.weather import Weather
 
 TEACH_AGAIN_S = 60.0
+TRIES_MORE = 2
+# Whoever has to wait longer for his next slot does so in the line, where the best of those who wait goes first.
+SOON_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,7 @@ class Parcel:
     orders: int
     make: Callable[[int], WireRequest]
     departs: Callable[[], bool] = always
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,56 +67,75 @@ class Courier:
     sender: Sender
     meter: Meter
     weather: Weather
-    ring: OwnRing = field(default_factory=OwnRing)
+    voyages: Voyages
     _taught: dict[Demand, tuple[int, float]] = field(default_factory=dict)
 
     async def carry(self, parcel: Parcel) -> Carried | Missed | NotSent:
-        """Sign, and send as soon as bytes may leave; a slot that went stale meanwhile is given back.
+        """Sign, and send as soon as bytes may leave; a slot that went stale meanwhile is changed for a fresh one.
 
         NotSent by itself: our clock is too far off to sign.
         """
-        slot = parcel.slot
+        slot, more = parcel.slot, TRIES_MORE
         carried = await self._try(parcel, slot)
-        if carried is not None and carried.result is HELD_BACK:
-            clear_at = self.ring.clear_at(slot.demands)
-            still_good = _is_fresh(slot, max(self.clock.monotonic(), clear_at))
-            await asyncio.sleep(max(0.0, clear_at - self.clock.monotonic()))
-            if still_good:
-                carried = await self._try(parcel, slot)
+        while carried is not None and carried.result is HELD_BACK and more > 0:
+            slot, soon = await self._another(slot)
+            if not soon:
+                break
+            carried, more = await self._try(parcel, slot), more - 1
         if carried is None or isinstance(carried.result, NotSent):
             await self.give_back(parcel.account, slot)
         if carried is None:
             return OFF
         return Missed() if carried.result is HELD_BACK else carried
 
+    async def _another(self, slot: Slot) -> tuple[Slot, bool]:
+        """The same slot where only our own count stood against it, else the next one; and whether to try it at once."""
+        now = self.clock.monotonic()
+        clear_at = max(now, self.voyages.clear_at(slot.demands, now))
+        still_good = _is_fresh(slot, clear_at)
+        await asyncio.sleep(min(clear_at - now, SOON_S))
+        if still_good or clear_at - now > SOON_S:
+            return slot, still_good
+        other = await self.limiter.exchange(slot)
+        return other, other is not slot and other.matures_at - self.clock.monotonic() <= SOON_S
+
     async def _try(self, parcel: Parcel, slot: Slot) -> Carried | None:
-        left: list[float] = []
-
-        def may_leave() -> bool:
-            now = self.clock.monotonic()
-            if not _is_fresh(slot, now) or self.ring.clear_at(slot.demands) > now or not parcel.departs():
-                return False
-            self.ring.depart(slot.demands, now)
-            self.meter.sent(slot.demands, now)
-            left.append(now)
-            return True
-
         # A timer may fire a little early, and a little early is over the limit.
         while (early_s := slot.matures_at - self.clock.monotonic()) > 0:  # noqa: ASYNC110  time has no event
             await asyncio.sleep(early_s)
         began = self.clock.monotonic()
-        venue, offsets = parcel.account.venue, self.weather.offsets
-        if (at_ms := offsets.signing_ms(venue)) is None:
+        if (at_ms := self.weather.offsets.signing_ms(parcel.account.venue)) is None:
             return None
         request = parcel.make(at_ms)
         signed = self.clock.monotonic()
-        result = await self.sender.send(venue, request, parcel.desk.timeout_ms, may_leave)
-        back = self.clock.monotonic()
-        if left:
+        result, back = await self._sent(parcel, slot, request)
+        return Carried(request, result, slot, began, signed, back)
+
+    async def _sent(self, parcel: Parcel, slot: Slot, request: WireRequest) -> tuple[SendResult, float]:
+        """Send, unless it is not the moment, and say when it was over."""
+        venue, began = parcel.account.venue, self.clock.monotonic()
+        begun: list[Voyage] = []
+
+        def may_leave() -> bool:
+            now = self.clock.monotonic()
+            if not _is_fresh(slot, now) or self.voyages.clear_at(slot.demands, now) > now or not parcel.departs():
+                return False
+            begun.append(self.voyages.depart(venue, slot, now))
+            self.meter.sent(slot.demands, now)
+            return True
+
+        result: SendResult | None = None
+        try:
+            result = await self.sender.send(venue, request, parcel.desk.timeout_ms, may_leave, urgent=parcel.urgent)
+        finally:
+            back = self.clock.monotonic()
+            for voyage in begun:
+                self.voyages.arrive(voyage, result, back)
+        if begun:
             self.meter.batch(venue, parcel.orders)
         if isinstance(result, Reply):
-            offsets.learn(venue, left[0] if left else signed, back, result)
-        return Carried(request, result, slot, began, signed, back)
+            self.weather.offsets.learn(venue, begun[0].left if begun else began, back, result)
+        return result, back
 
     async def heed(self, account: Account, carried: Carried, refusal: Throttled | None) -> Throttled | None:
         """Close the gate that the venue's refusal names, with the wait that then holds; or open it after a probe."""

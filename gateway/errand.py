@@ -49,15 +49,13 @@ class Errands:
         boarding = course.boarding
         if boarding is None:
             return
-        if boarding.party is None:
+        if boarding.party is None or boarding.party.stay_away():
             await self.courier.give_back(course.account, boarding.slot)
-        else:
-            boarding.party.stay_away(partial(self._send, course, boarding))
 
     async def _send(self, course: Course, boarding: Boarding, orders: tuple[OrderRef, ...]) -> tuple[Told, ...]:
         alone = boarding.party is None
         make, departs = _signed(course, orders, alone=alone), course.departs if alone else always
-        parcel = Parcel(course.account, course.desk, boarding.slot, len(orders), make, departs)
+        parcel = Parcel(course.account, course.desk, boarding.slot, len(orders), make, departs, boarding.urgent)
         carried = await self.courier.carry(parcel)
         match carried:
             case Carried():

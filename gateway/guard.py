@@ -19,11 +19,17 @@ class GuardedSender:
     breakers: Breakers
 
     async def send(
-        self, venue: VenueId, request: WireRequest, timeout_ms: int, may_leave: Callable[[], bool] = always
+        self,
+        venue: VenueId,
+        request: WireRequest,
+        timeout_ms: int,
+        may_leave: Callable[[], bool] = always,
+        *,
+        urgent: bool = False,
     ) -> SendResult:
         """Send once, or not at all."""
         if not self.breakers.depart(venue):
             return LEFT_ALONE
-        result = await self.sender.send(venue, request, timeout_ms, may_leave)
+        result = await self.sender.send(venue, request, timeout_ms, may_leave, urgent=urgent)
         self.breakers.felt(venue, result)
         return result

@@ -23,6 +23,8 @@ URGENT_LANES, OTHER_LANES = (Lane.KILL, Lane.URGENT), (Lane.NORMAL, Lane.RECONCI
 LOOK_AGAIN_S = 0.5
 SLOTS_KEPT = 256
 ROUNDING_S = 0.001
+# A slot is looked at once more so long before it is handed over: one trip to Redis, generously.
+CONFIRM_S = 0.005
 # A storm's first cancels must not use up the batch slots half empty. Only those who queue anyway wait so long.
 FILL_S = 0.01
 BURST_MOST = 16
@@ -34,6 +36,7 @@ class Boarding:
 
     slot: Slot
     party: Party | None = None
+    urgent: bool = False
 
 
 Turn = asyncio.Future[Boarding | Gated | Shut]
@@ -144,26 +147,45 @@ class Line:
     async def _hold(self, slots: tuple[Slot, ...], each: int, *, batched: bool) -> None:
         self._held.extend(slots)
         for slot in slots:
-            self._came.append(slot.matures_at)
-            # Who leaves last and who comes next may do so in one tick: the room decides, not the event.
-            while self.room and (left_s := slot.matures_at - self.lead_s - self.clock.monotonic()) > 0:
-                await _first_of(self._deserted, left_s)
-            self._held.remove(slot)
-            await self._hand_over(slot, each, batched=batched)
+            mature = await self._mature(slot)
+            self._came.append(mature.matures_at)
+            self._held.remove(mature)
+            await self._hand_over(mature, each, batched=batched)
+
+    async def _mature(self, slot: Slot) -> Slot:
+        """Wait until it is time to hand it over. It moves where what it was built on came late to the venue."""
+        confirmed = slot.matures_at <= self.clock.monotonic()
+        while await self._wait_until(slot.matures_at - self.lead_s - (0.0 if confirmed else CONFIRM_S)):
+            if confirmed:
+                break
+            other = await self.limiter.confirm(slot)
+            confirmed = other is slot
+            self._held[self._held.index(slot)] = other
+            slot = other
+        return slot
+
+    async def _wait_until(self, moment: float) -> bool:
+        """Whether anybody still waits by then. Who leaves last and who comes next may do so in one tick."""
+        while self.room and (left_s := moment - self.clock.monotonic()) > 0:
+            await _first_of(self._deserted, left_s)
+        return bool(self.room)
 
     async def put_back(self, boarding: Boarding) -> None:
         """A slot that was handed over to somebody who could not take it any more."""
         if boarding.party is None:
             await self._hand_over(boarding.slot, 1, batched=False)
+        elif boarding.party.stay_away():
+            await self._hand_over(boarding.slot, self.fare.batch_most, batched=True)
 
     async def _hand_over(self, slot: Slot, each: int, *, batched: bool) -> None:
-        turns = [ticket.item for ticket in self.room.take_many(each) if not ticket.item.done()]
-        if not turns:
+        taken = [ticket for ticket in self.room.take_many(each) if not ticket.item.done()]
+        if not taken:
             self.count_slot("returned" if await self.limiter.give_back(slot) else "wasted")
             return
-        boarding = Boarding(slot, Party(len(turns)) if batched else None)
-        for turn in turns:
-            turn.set_result(boarding)
+        urgent = any(ticket.lane in URGENT_LANES for ticket in taken)
+        boarding = Boarding(slot, Party(len(taken)) if batched else None, urgent)
+        for ticket in taken:
+            ticket.item.set_result(boarding)
         self.count_slot("used")
 
     def tell_all(self, news: Gated | Shut | Unavailable) -> None:

@@ -19,6 +19,7 @@ class Party:
         self._missing = seats
         self._aboard: list[OrderRef] = []
         self._sailed = asyncio.Event()
+        self._send: Send | None = None
         self._voyage: asyncio.Future[tuple[Told, ...]] | None = None
 
     @property
@@ -26,21 +27,26 @@ class Party:
         """How many orders the request asks for."""
         return len(self._aboard)
 
-    def stay_away(self, send: Send) -> None:
-        """Give a seat up; the others must not wait for it."""
-        self._seated(send)
+    def stay_away(self) -> bool:
+        """Give a seat up; the others must not wait for it. Whether nobody is left who would use the slot."""
+        return self._seated()
 
     async def board(self, order: OrderRef, send: Send) -> Told:
         """Take a seat, and learn what became of this order; its twin in the same request shares its verdict."""
         if order not in self._aboard:
             self._aboard.append(order)
-        self._seated(send)
+        self._send = send
+        self._seated()
         await self._sailed.wait()
         assert self._voyage is not None  # noqa: S101  set before the event
         return (await asyncio.shield(self._voyage))[self._aboard.index(order)]
 
-    def _seated(self, send: Send) -> None:
+    def _seated(self) -> bool:
         self._missing -= 1
-        if self._missing == 0 and self._aboard:
-            self._voyage = asyncio.ensure_future(send(tuple(self._aboard)))
-            self._sailed.set()
+        if self._missing > 0:
+            return False
+        if self._send is None:
+            return True
+        self._voyage = asyncio.ensure_future(self._send(tuple(self._aboard)))
+        self._sailed.set()
+        return False

@@ -47,7 +47,7 @@ from gateway.desk import Desk
 from gateway.dispatch import CallerLeft, Dispatcher, Full, OverDeadline, Patience, Refusal
 from gateway.errand import Errands
 from gateway.follow import Follower
-from gateway.line import Boarding
+from gateway.line import URGENT_LANES, Boarding
 from gateway.party import Told
 from gateway.ports import NO_TRAIL, Clock, Continuity, Credentials, Meter, NoSigner, SteadyStore, Trail, Unavailable
 from gateway.reader import Look, Reader
@@ -191,7 +191,7 @@ class Pipeline:
         """The slot that came with the claim, or the next one in line."""
         if claimed.slot is not None:
             self.meter.slot(course.account.venue, "used")
-            course.boarding = Boarding(claimed.slot)
+            course.boarding = Boarding(claimed.slot, urgent=course.asked.lane in URGENT_LANES)
             return course.boarding
         if course.shut is not None:
             return course.shut

@@ -68,6 +68,18 @@ class Limiter(Protocol):
         """Return a slot that nobody used; False where later ones build on it already, so that it is wasted."""
         ...
 
+    async def confirm(self, slot: Slot) -> Slot:
+        """Look once more at a slot that lies ahead, shortly before it matures; another one where it has moved."""
+        ...
+
+    async def exchange(self, slot: Slot) -> Slot:
+        """Another slot for one that was missed; the same one where that can't be done."""
+        ...
+
+    async def postpone(self, slot: Slot, until: float) -> Slot:
+        """Let a slot that was used rest from `until` on (monotonic seconds, past); the slot as it counts now."""
+        ...
+
     async def tighten(self, demand: Demand, stated: int | None) -> int:
         """Learn a limit that a venue stated, or, with None, that it refused where we were inside; what is in force now.
 
@@ -263,11 +275,18 @@ class Sender(Protocol):
     """Exact bytes onto the wire, once."""
 
     async def send(
-        self, venue: VenueId, request: WireRequest, timeout_ms: int, may_leave: Callable[[], bool] = always
+        self,
+        venue: VenueId,
+        request: WireRequest,
+        timeout_ms: int,
+        may_leave: Callable[[], bool] = always,
+        *,
+        urgent: bool = False,
     ) -> SendResult:
         """Send, and say provably what happened.
 
         `may_leave` is asked last, when a connection is there; if it says no, nothing is sent and HELD_BACK comes back.
+        What is urgent has connections of its own.
         """
         ...
 

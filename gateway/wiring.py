@@ -58,6 +58,7 @@ from gateway.stores import store_of
 from gateway.survey import Survey, limits_of
 from gateway.venues import ALL
 from gateway.venues.base import Clocked, Venue, at
+from gateway.voyage import Voyages
 from gateway.watchman import Watchman
 from gateway.weather import Weather
 from gateway.web.app import admin_app, caller_app, runner
@@ -242,9 +243,13 @@ def _cancelling(settings: Settings, shared: Shared, ends: AsyncExitStack) -> Can
         venue: Desk(venues[venue], own.limits, own.reserve, own.timeout_ms, own.default_account, own.batching)
         for venue, own in settings.venues.items()
     }
-    lines = {venue: Line(own.site.base_url, connections=own.connections) for venue, own in settings.venues.items()}
+    lines = {
+        venue: Line(own.site.base_url, connections=own.connections, warm=own.warm_connections)
+        for venue, own in settings.venues.items()
+    }
     wire = VenueSender(lines, shared.clock, shared.metrics.repeat_refused, AGENT)
     ends.push_async_callback(wire.aclose)
+    ends.callback(asyncio.create_task(wire.keep_warm()).cancel)
 
     def changed(change: Change) -> None:
         _tell_breaker(shared.log, change)
@@ -297,7 +302,8 @@ def _front(entrance: Entrance, shared: Shared, parts: Cancelling) -> Front:
     def encode(asked: Asked, answer: Answer) -> bytes:
         return answer_body(asked, answer, clock.now_ms())
 
-    courier = Courier(clock, limiter, shared.gates, limiter, parts.sender, metrics, parts.weather)
+    voyages = Voyages(clock, limiter)
+    courier = Courier(clock, limiter, shared.gates, limiter, parts.sender, metrics, parts.weather, voyages)
     trail = shared.trail
     reader = Reader(clock, parts.dispatcher, courier, trail)
     resolver = Resolver(

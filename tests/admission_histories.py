@@ -55,6 +55,22 @@ class GiveBack:
 
 
 @dataclass(frozen=True, slots=True)
+class Postpone:
+    """A request came late to the venue: its grant, so many ago, counts from so long before now on."""
+
+    ago: int = 1
+    before_now_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """Somebody looks once more at a slot that is still held, so many grants ago; or has `missed` it."""
+
+    ago: int = 1
+    missed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Flush:
     """All data is lost."""
 
@@ -80,7 +96,7 @@ class Reopen:
     """A probe was let in."""
 
 
-Step = Pass | Jump | Reserve | GiveBack | Flush | Learn | Refuse | Reopen
+Step = Pass | Jump | Reserve | GiveBack | Postpone | Confirm | Flush | Learn | Refuse | Reopen
 WithSets = Callable[[st.SearchStrategy[tuple[Demand, ...]]], st.SearchStrategy[Step]]
 
 
@@ -148,6 +164,8 @@ leaps = st.builds(Jump, st.integers(260_000, 900_000_000))
 coarse_jumps = st.integers(-20, 3000).map(lambda steps: Jump(steps * 300_000))
 jumps = st.builds(Jump, st.integers(-5_000_000, 500_000))
 give_backs = st.builds(GiveBack, st.integers(1, 8))
+postponements = st.builds(Postpone, st.integers(1, 8), st.sampled_from((0, 0, 30_000, 400_000, -50_000)))
+confirmations = st.builds(Confirm, st.integers(1, 8), st.booleans())
 flushes = st.just(Flush())
 
 
@@ -163,7 +181,7 @@ class World:
     held: list[tuple[tuple[Demand, ...], int, int]] = field(default_factory=list)
     seen: dict[Account, tuple[int, int]] = field(default_factory=dict)
 
-    def walk(self, step: Step) -> object:  # noqa: PLR0911  one per kind
+    def walk(self, step: Step) -> object:  # noqa: C901, PLR0911  one per kind
         """Do one step; what comes back is what the Lua twin must say, too."""
         match step:
             case Pass(by_us=by_us):
@@ -179,6 +197,10 @@ class World:
                 return self._reserve(step)
             case GiveBack(ago=ago):
                 return self._give_back(ago)
+            case Postpone():
+                return self._postpone(step)
+            case Confirm():
+                return self._confirm(step)
             case Learn(demand=of, stated=stated):
                 self.ledger, left = ledger.tighten(self.ledger, of, stated, self.server_us)
                 return left
@@ -264,6 +286,36 @@ class World:
     def _reopen(self) -> None:
         left = {name: gate.reopen(self.gates.get(name), self.server_us) for name in GATES}
         self.gates = {name: kept for name, kept in left.items() if kept is not None}
+
+    def now_of(self, demands: tuple[Demand, ...]) -> int:
+        """The time of the first demand's holder."""
+        epoch = self.ledger.epochs.get(demands[0].holder)
+        return self.server_us if epoch is None else max(self.server_us + epoch.offset_us, epoch.seen_us)
+
+    def _postpone(self, step: Postpone) -> int:
+        if step.ago > len(self.held):
+            return 0
+        demands, at_us, _ = self.held[-step.ago]
+        now_us = self.now_of(demands)
+        late_us = min(now_us - step.before_now_us, now_us)
+        self.ledger = ledger.postpone(self.ledger, demands, at_us, now_us - step.before_now_us, self.server_us)
+        if late_us <= at_us:
+            return 0
+        self.held[-step.ago] = (demands, late_us, self.real_us + late_us - now_us)
+        return late_us
+
+    def _confirm(self, step: Confirm) -> int | None:
+        """How far away the slot is that the held one was exchanged for."""
+        if (ago := step.ago) > len(self.held):
+            return None
+        demands, at_us, _ = self.held[-ago]
+        look = ledger.exchange if step.missed else ledger.confirm
+        moved = look(self.ledger, demands, at_us, self.server_us, self.ahead)
+        if moved is None:
+            return None
+        self.ledger = moved.ledger
+        self.held[-ago] = (demands, moved.at_us, self.real_us + moved.wait_us)
+        return moved.wait_us
 
     def _give_back(self, ago: int) -> bool:
         if ago > len(self.held):

@@ -69,8 +69,15 @@ class HandSender:
         self.sent: list[WireRequest] = []
 
     async def send(
-        self, venue: VenueId, request: WireRequest, timeout_ms: int, may_leave: Callable[[], bool] = always
+        self,
+        venue: VenueId,
+        request: WireRequest,
+        timeout_ms: int,
+        may_leave: Callable[[], bool] = always,
+        *,
+        urgent: bool = False,
     ) -> SendResult:
+        assert not urgent
         assert may_leave()
         assert venue
         assert timeout_ms > 0

@@ -86,6 +86,29 @@ class FakeLimiter:
             self.ledger = left
         return left is not None
 
+    async def confirm(self, slot: Slot) -> Slot:
+        await self._call("confirm")
+        return self._moved(slot, ledger.confirm(self.ledger, slot.demands, slot.granted_us, self.now_us()))
+
+    async def exchange(self, slot: Slot) -> Slot:
+        await self._call("exchange")
+        return self._moved(slot, ledger.exchange(self.ledger, slot.demands, slot.granted_us, self.now_us()))
+
+    def _moved(self, slot: Slot, moved: Granted | None) -> Slot:
+        if moved is None:
+            return slot
+        self.ledger = moved.ledger
+        other = replace(slot, matures_at=self.clock.monotonic() + moved.wait_us / US_PER_S, granted_us=moved.at_us)
+        if slot in self.granted:
+            self.granted[self.granted.index(slot)] = other
+        return other
+
+    async def postpone(self, slot: Slot, until: float) -> Slot:
+        await self._call("postpone")
+        until_us = round(until * US_PER_S)
+        self.ledger = ledger.postpone(self.ledger, slot.demands, slot.granted_us, until_us, self.now_us())
+        return replace(slot, granted_us=max(slot.granted_us, until_us))
+
     async def tighten(self, demand: Demand, stated: int | None) -> int:
         await self._call("tighten")
         self.lessons.append((demand.limit, stated))

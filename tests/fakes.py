@@ -43,6 +43,7 @@ from gateway.ports import Condition, NoSigner, Unavailable, Unlocked, always
 from gateway.reader import Reader
 from gateway.resolve import Resolver
 from gateway.survey import Survey
+from gateway.voyage import Voyages
 from gateway.watchman import Watchman
 from gateway.weather import Weather
 from gateway.web.codec import answer_body
@@ -82,10 +83,18 @@ class FakeSender:
         self.batches: list[list[str]] = []
         self.cancels: list[Sent] = []
         self.reads: list[Sent] = []
+        self.urgent: list[bool] = []
 
     async def send(
-        self, venue: VenueId, request: WireRequest, timeout_ms: int, may_leave: Callable[[], bool] = always
+        self,
+        venue: VenueId,
+        request: WireRequest,
+        timeout_ms: int,
+        may_leave: Callable[[], bool] = always,
+        *,
+        urgent: bool = False,
     ) -> SendResult:
+        self.urgent.append(urgent)
         assert (venue, timeout_ms) == (VENUE, 2000)
         await asyncio.sleep(self.connects_s)
         if not may_leave():
@@ -291,6 +300,7 @@ class World:
         rules = {venue: self.venue if venue == VENUE else None for venue in self.desks}
         self.offsets = Offsets(rules, self.clock, lambda _, word, ms: self.clock_words.append((word, ms)))
         self.weather = Weather(self.breakers, self.offsets)
+        self.voyages = Voyages(self.clock, self.limiter)
         self.courier = Courier(
             self.clock,
             self.limiter,
@@ -299,6 +309,7 @@ class World:
             GuardedSender(self.sender, self.breakers),
             self.meter,
             self.weather,
+            self.voyages,
         )
         self.reader = Reader(self.clock, self.dispatcher, self.courier, self.trail)
         self.steady = SteadyRecords(self.records, self.clock, self.continuity, self._restored)

@@ -31,6 +31,10 @@ class Permit:
     probed: tuple[str, ...] = ()
     slots: tuple[Slot, ...] = ()
 
+    def joined(self, slot: Slot, demands: Group) -> Slot:
+        """The slot of the account with all that was taken for it elsewhere."""
+        return replace(slot, demands=demands, probe=slot.probe or bool(self.probed), abroad=self.slots)
+
 
 def apart(demands: Iterable[Demand]) -> list[Group]:
     """The demands by holder, the account's own last."""
@@ -107,7 +111,7 @@ class ClusterLimiter:
         if isinstance(taken, tuple) and all(
             taken[0].matures_at - slot.matures_at < APART_MOST_S for slot in permit.slots
         ):
-            return tuple(replace(slot, demands=demands, probe=slot.probe or bool(permit.probed)) for slot in taken)
+            return tuple(permit.joined(slot, demands) for slot in taken)
         await self.undo(permit)
         if not isinstance(taken, tuple):
             return taken
@@ -143,6 +147,29 @@ class ClusterLimiter:
             await self._border.retreat(gate_keys(account, len(SCOPES))[OWN_GATES:])
         last = apart(slot.demands)[-1]
         return await self._of(last).give_back(replace(slot, demands=last))
+
+    async def confirm(self, slot: Slot) -> Slot:
+        """Look once more at a slot that lies ahead; what is linked over slots of the cluster never does."""
+        if len(apart(slot.demands)) != 1:
+            return slot
+        return await self._of(slot.demands).confirm(slot)
+
+    async def exchange(self, slot: Slot) -> Slot:
+        """Another slot for one that was missed; what is linked over slots of the cluster is given back instead."""
+        if len(apart(slot.demands)) != 1:
+            return slot
+        return await self._of(slot.demands).exchange(slot)
+
+    async def postpone(self, slot: Slot, until: float) -> Slot:
+        """Let a slot that was used rest from `until` on, in each server's own time."""
+        groups = apart(slot.demands)
+        if not groups:
+            return slot
+        own, *abroad = await asyncio.gather(
+            self._of(groups[-1]).postpone(replace(slot, demands=groups[-1]), until),
+            *(self._abroad.postpone(taken, until) for taken in slot.abroad),
+        )
+        return replace(own, demands=slot.demands, abroad=tuple(abroad))
 
     async def outlook(self, demands: tuple[Demand, ...]) -> Sequence[Outlook]:
         """Look without taking."""

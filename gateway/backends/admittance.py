@@ -27,6 +27,7 @@ PROBE_US = 10_000_000
 class Form:
     """What stays the same of each question about the same demands: `keys` are the gates and the holders."""
 
+    demands: tuple[Demand, ...]
     keys: tuple[str, ...]
     clocks: tuple[ServerClock, ...]
     before: tuple[Argument, ...]
@@ -61,7 +62,7 @@ class Admittance:
         gates = () if account is None else gate_keys(account, self.gates_seen)
         clocks = tuple(self._clocks.setdefault(holder, ServerClock()) for holder in holders_of(demands))
         before = (SERVER_TIME, self.ahead, len(gates), self.probe_us, len(clocks))
-        return Form((*gates, *holder_keys(demands)), clocks, before, demand_arguments(demands))
+        return Form(demands, (*gates, *holder_keys(demands)), clocks, before, demand_arguments(demands))
 
     def arguments(self, form: Form) -> tuple[Argument, ...]:
         """What admit.lua reads, with what is expected of each holder's time now."""
@@ -87,11 +88,12 @@ def account_of(demands: tuple[Demand, ...]) -> Account | None:
     return own[0] if own else next((demand.holder for demand in demands), None)
 
 
-def slot(matures_at: float, granted_us: int, demands: tuple[Demand, ...], rest: Sequence[Reply]) -> Slot:
+def slot(matures_at: float, granted_us: int, form: Form, rest: Sequence[Reply]) -> Slot:
     """A slot, with what a grant says besides: whether it is a probe, and what is left of the first limit."""
     match rest:
         case [int(probe), int(free), int(reset_us)]:
-            return Slot(matures_at, granted_us, demands, probe == 1, free, None if free else reset_us)
+            reset = None if free else reset_us
+            return Slot(matures_at, granted_us, form.demands, probe == 1, free, reset, form.clocks[0].apart_s())
         case _:
             raise odd()
 

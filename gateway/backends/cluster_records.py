@@ -99,8 +99,7 @@ class ClusterRecords:
         claimed = await self._records.claim_after(elsewhere, claim, possible, patience_us)
         match permit, claimed:
             case Permit(), Fresh(slot=slot) if slot is not None:
-                probe = slot.probe or bool(permit.probed)
-                return replace(claimed, slot=replace(slot, demands=demands, probe=probe))
+                return replace(claimed, slot=permit.joined(slot, demands))
             case Permit(), _:
                 await self._limiter.undo(permit)
             case TooFar(wait_us), Fresh():

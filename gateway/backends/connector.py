@@ -7,6 +7,8 @@ whose connection breaks.
 
 import select
 import ssl
+import time
+from asyncio import gather
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -77,6 +79,23 @@ class OnceConnector(TCPConnector):
             raise HeldBack
         passage.handed_over = True
         return connection
+
+    async def warm(self, request: ClientRequest, count: int, fresh_s: float, limits: ClientTimeout) -> None:
+        """Have so many connections lie ready that were not idle for longer; what is missing is opened."""
+        now = time.monotonic()
+        idle = self._conns.get(request.connection_key, ())
+        ready = sum(protocol.is_connected() and now - since < fresh_s for protocol, since in idle)
+        missing = min(count - ready, self._available_connections(request.connection_key))
+        await gather(*(self._open(request, limits) for _ in range(missing)))
+
+    async def _open(self, request: ClientRequest, limits: ClientTimeout) -> None:
+        """One connection into the pool, to be looked at like any that was used before."""
+        protocol = await self._create_connection(request, [], limits)
+        if self.closed:
+            protocol.close()
+            return
+        self._used.add(protocol)
+        self._release(request.connection_key, protocol)
 
     def _is_reused(self, connection: Connection) -> bool:
         protocol = connection.protocol

@@ -6,9 +6,10 @@ cost one whole window, so that what was sent under one rule has rested before th
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 
 from gateway.core.admission import Demand, Gated, Slot
-from gateway.core.ledger import Epoch, Granted, Ledger, decide
+from gateway.core.ledger import Epoch, Granted, Ledger, decide, postpone
 from gateway.core.ledger import outlook as look
 from gateway.core.model import Account
 from gateway.core.share import share
@@ -48,6 +49,17 @@ class LocalLimiter:
         if isinstance(decided, Granted):
             return (Slot(now, decided.at_us, demands),)
         return TooFar(decided.wait_us)
+
+    def postpone(self, slot: Slot, until: float) -> Slot:
+        """Let a slot that was used rest from `until` on; one of the shared limiter's is not known here."""
+        if (parts := self._parts(slot.demands)) is None:
+            return slot
+        now_us, late_us = int(self._clock.monotonic() * US_PER_S), int(until * US_PER_S)
+        moved = postpone(self._ledger, parts, slot.granted_us, late_us, now_us)
+        if moved is self._ledger:
+            return slot
+        self._ledger = moved
+        return replace(slot, granted_us=late_us)
 
     def outlook(self, demands: tuple[Demand, ...]) -> Sequence[Outlook]:
         """The part as it stands."""
@@ -136,6 +148,34 @@ class FallbackLimiter:
         except Unavailable as lost:
             self.lose(lost.reason)
             return False
+
+    async def confirm(self, slot: Slot) -> Slot:
+        """Look once more at a slot of the shared limiter; without it the slot stays what it was."""
+        if self._returning is None:
+            try:
+                return await self._shared.confirm(slot)
+            except Unavailable as lost:
+                self.lose(lost.reason)
+        return slot
+
+    async def exchange(self, slot: Slot) -> Slot:
+        """Another slot for one that was missed; a local one simply rests."""
+        if self._returning is None:
+            try:
+                return await self._shared.exchange(slot)
+            except Unavailable as lost:
+                self.lose(lost.reason)
+        return slot
+
+    async def postpone(self, slot: Slot, until: float) -> Slot:
+        """Let a slot that was used rest from `until` on, under whichever rule works now."""
+        if self._returning is not None:
+            return self._local.postpone(slot, until)
+        try:
+            return await self._shared.postpone(slot, until)
+        except Unavailable as lost:
+            self.lose(lost.reason)
+            return slot
 
     async def tighten(self, demand: Demand, stated: int | None) -> int:
         """What a venue taught is shared; while nothing is, the share is far below it anyway."""

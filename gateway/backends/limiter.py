@@ -1,14 +1,16 @@
 """Slots over all replicas (ports.Limiter): what `core/ledger.py` decides, decided inside Redis."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from gateway.backends.admittance import Admittance, Form, account_of, gated, odd, slot
 from gateway.backends.redis.link import Argument, Link, Reply
-from gateway.backends.redis.scripts import ARM, GIVE_BACK, LEARN, OUTLOOK, RESERVE, Script, report
+from gateway.backends.redis.scripts import ARM, CONFIRM, GIVE_BACK, LATE, LEARN, OUTLOOK, RESERVE, Script, report
 from gateway.core.admission import Demand, Gated, Slot
 from gateway.ports import Outlook, TooFar
 
 US_PER_S = 1_000_000
+HOLDS, MISSED = 0, 1
 
 Learned = Callable[[Demand, int], None]
 """Told a limit and how many of its tokens are in force after a venue's answer, which may be fewer than configured."""
@@ -38,7 +40,7 @@ class RedisLimiter:
             case [b"slots", int(taken), int(wait_us), [int(first_us), *times], list(lost), *rest]:
                 moment = self._admittance.told(asked, form, [first_us, *times], lost)
                 # The latest moment that the grant can have been made at: the error is a late send, never an early one.
-                return (slot(moment + wait_us / US_PER_S, first_us + wait_us, demands, rest),) * taken
+                return (slot(moment + wait_us / US_PER_S, first_us + wait_us, form, rest),) * taken
             case [b"far", int(wait_us), list(times), list(lost)]:
                 self._admittance.told(asked, form, times, lost)
                 return TooFar(wait_us)
@@ -53,6 +55,43 @@ class RedisLimiter:
             return True
         form = self._admittance.form(account_of(slot.demands) if slot.probe else None, slot.demands)
         return await self._run(GIVE_BACK, form, slot.granted_us) == 1
+
+    async def confirm(self, slot: Slot) -> Slot:
+        """Look once more at a slot that lies ahead, shortly before it matures; another one where it has moved."""
+        return await self._exchanged(slot, HOLDS)
+
+    async def exchange(self, slot: Slot) -> Slot:
+        """Another slot for one that was missed; the same one where that can't be done."""
+        return await self._exchanged(slot, MISSED)
+
+    async def _exchanged(self, slot: Slot, why: int) -> Slot:
+        if not slot.demands:
+            return slot
+        asked, form = self._admittance.clock.monotonic(), self._admittance.form(None, slot.demands)
+        match await self._run(CONFIRM, form, slot.granted_us, why):
+            case [b"stays"]:
+                return slot
+            case [b"moved", int(wait_us), [int(first_us), *times]]:
+                moment = self._admittance.told(asked, form, [first_us, *times], ())
+                matures_at, apart_s = moment + wait_us / US_PER_S, form.clocks[0].apart_s()
+                return replace(slot, matures_at=matures_at, granted_us=first_us + wait_us, apart_s=apart_s)
+            case _:
+                raise odd()
+
+    async def postpone(self, slot: Slot, until: float) -> Slot:
+        """Let a slot that was used rest from `until` on (monotonic seconds, past); the slot as it counts now."""
+        if not slot.demands:
+            return slot
+        form = self._admittance.form(None, slot.demands)
+        # The latest instant that it can have been there: the error is a longer rest, never a shorter one.
+        late_us = form.clocks[0].expected_us(until)
+        if late_us <= slot.granted_us:
+            return slot
+        match await self._run(LATE, form, slot.granted_us, late_us):
+            case int(moved_us):
+                return replace(slot, granted_us=moved_us or slot.granted_us)
+            case _:
+                raise odd()
 
     async def outlook(self, demands: tuple[Demand, ...]) -> Sequence[Outlook]:
         """Look without taking."""

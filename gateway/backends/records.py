@@ -8,21 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from gateway.backends.admittance import Admittance, gated, odd, slot
+from gateway.backends.admittance import Admittance, Form, gated, odd, slot
+from gateway.backends.marking import Marking
 from gateway.backends.record_text import fields_of, note, read, steps_text, written
 from gateway.backends.redis.link import Argument, Link, Reply
-from gateway.backends.redis.scripts import (
-    CLAIM,
-    GET,
-    KEY_FREE,
-    MARK_SENT,
-    POSTPONE,
-    RESTORE,
-    SERVER_TIME,
-    SETTLE,
-    TAKE,
-    gate_keys,
-)
+from gateway.backends.redis.scripts import CLAIM, GET, KEY_FREE, POSTPONE, RESTORE, SERVER_TIME, SETTLE, TAKE
 from gateway.core import keys
 from gateway.core.admission import Demand, Gated, Slot
 from gateway.core.gate import SCOPES
@@ -87,6 +77,7 @@ class RedisRecords:
         self._link = link
         self._ttl_ms = ttl_seconds * MS_PER_S
         self._admittance = admittance
+        self._marking = Marking(link, admittance)
 
     async def claim(self, claim: Claim, demands: tuple[Demand, ...], patience_us: int) -> Claimed | Gated:
         """Write the wish down unless it is known; where `demands` has a slot at once, take it and mark it sent."""
@@ -105,13 +96,7 @@ class RedisRecords:
 
     async def mark_sent(self, record: RecordId, fence: int, at_ms: int, *, probe: bool = False) -> bool | Gated:
         """Write `sent` before bytes leave; False where the record is no longer ours, Gated where a gate has closed."""
-        names = (keys.record(record), *gate_keys(record.account, self._admittance.gates_seen))
-        arguments = (SERVER_TIME, fence, at_ms, int(probe), self._admittance.probe_us)
-        match await self._link.run(MARK_SENT, names, arguments):
-            case [b"gated", int(place), int(banned), int(wait_us)]:
-                return gated(place, banned, wait_us)
-            case answer:
-                return answer == 1
+        return await self._marking.mark(record, fence, at_ms, probe=probe)
 
     async def settle(self, record: RecordId, fence: int, settlement: Settlement) -> bool:
         """Write what came of it; `refused` also frees the key and the order. False where the step is illegal."""
@@ -198,7 +183,7 @@ class RedisRecords:
         match await self._link.run(CLAIM, names, (*arguments, *admittance.arguments(form))):
             case [b"fresh", int(fence), int(wait_us), list(times), list(lost), *rest]:
                 moment = admittance.told(asked, form, times, lost)
-                return Fresh(fence, _slot(moment, times, demands, rest), wait_us)
+                return Fresh(fence, _slot(moment, times, form, rest), wait_us)
             case [b"late", int(wait_us), list(times), list(lost)]:
                 admittance.told(asked, form, times, lost)
                 return Late(wait_us)
@@ -232,11 +217,11 @@ class RedisRecords:
         )
 
 
-def _slot(moment: float, times: Sequence[Reply], demands: tuple[Demand, ...], rest: Sequence[Reply]) -> Slot | None:
+def _slot(moment: float, times: Sequence[Reply], form: Form, rest: Sequence[Reply]) -> Slot | None:
     """The slot that a claim took, if it took one."""
     match times, rest:
         case [int(first_us), *_], [list(more)]:
-            return slot(moment, first_us, demands, more)
+            return slot(moment, first_us, form, more)
         case _, []:
             return None
         case _:

@@ -7,9 +7,10 @@ texts hold URLs and with them signatures.
 
 import re
 import ssl
-from asyncio import gather
+from asyncio import gather, sleep
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from aiohttp import (
@@ -18,6 +19,7 @@ from aiohttp import (
     ClientConnectorError,
     ClientConnectorSSLError,
     ClientError,
+    ClientRequest,
     ClientResponse,
     ClientResponseError,
     ClientSession,
@@ -34,7 +36,10 @@ from gateway.core.wire import HELD_BACK, NotSent, Reply, SendResult, Unconfirmed
 from gateway.ports import Clock, always
 
 # Well below the idle limits of the usual load balancers: a connection that they close first costs an `unknown`.
-KEEP_ALIVE_S = 15
+KEEP_ALIVE_S = 30
+# A connection that lay idle for so long is followed by a new one, before it is closed.
+FRESH_S, LOOK_S = 20.0, 2.5
+URGENT_CONNECTIONS = 8
 NEVER_ROUND_UP_S = 1e9
 FIRST_FINAL_STATUS = 200
 NO_DEFAULTS = ("Content-Type",)
@@ -58,18 +63,46 @@ AFTER: tuple[tuple[type[Exception], str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """How one venue is dialled. Nothing is sent outside `base_url`, and `also` where tokens come from elsewhere."""
+    """How one venue is dialled. Nothing is sent outside `base_url`, and `also` where tokens come from elsewhere.
+
+    `connections` may be open at once; the urgent lanes have a few of their own besides, which nobody else can use up.
+    `warm` connections are open before they are needed, and one for the urgent.
+    """
 
     base_url: str
     also: tuple[str, ...] = ()
     connections: int = 64
     connect_timeout_ms: int = 1000
     tls: ssl.SSLContext | None = None
+    warm: int = 0
 
     @property
     def prefixes(self) -> tuple[str, ...]:
         """What every URL of this venue starts with."""
         return tuple(base.rstrip("/") + "/" for base in (self.base_url, *self.also))
+
+    @property
+    def urgent(self) -> "Line":
+        """The connections of the urgent lanes."""
+        return replace(self, connections=min(self.connections, URGENT_CONNECTIONS), warm=min(self.warm, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """Connections of one venue, for the urgent lanes or for all others."""
+
+    line: Line
+    connector: OnceConnector
+    session: ClientSession
+
+    async def warm(self) -> None:
+        """Open what is missing; a venue that can't be reached is found out when it is needed."""
+        if self.line.warm == 0:
+            return
+        request = ClientRequest("GET", URL(self.line.base_url), session=self.session)
+        limits = _limits(self.line.connect_timeout_ms, self.line.connect_timeout_ms)
+        with suppress(*FAILURES):
+            await self.connector.warm(request, self.line.warm, FRESH_S, limits)
 
 
 class VenueSender:
@@ -83,10 +116,20 @@ class VenueSender:
         self._connect_timeouts_ms = {venue: line.connect_timeout_ms for venue, line in lines.items()}
         self._clock = clock
         self._on_repeat = on_repeat
-        self._sessions = {venue: _session(line, agent) for venue, line in lines.items()}
+        self._pools = {
+            (venue, urgent): _pool(own, agent)
+            for venue, line in lines.items()
+            for urgent, own in ((False, line), (True, line.urgent))
+        }
 
     async def send(
-        self, venue: VenueId, request: WireRequest, timeout_ms: int, may_leave: Callable[[], bool] = always
+        self,
+        venue: VenueId,
+        request: WireRequest,
+        timeout_ms: int,
+        may_leave: Callable[[], bool] = always,
+        *,
+        urgent: bool = False,
     ) -> SendResult:
         """Send once; `timeout_ms` covers everything from waiting for a connection to the last byte of the body."""
         target = _target(self._prefixes[venue], request, timeout_ms)
@@ -96,7 +139,7 @@ class VenueSender:
         passage = Passage(may_leave)
         token = PASSAGE.set(passage)
         try:
-            return await self._exchange(self._sessions[venue], request, target, limits)
+            return await self._exchange(self._pools[venue, urgent].session, request, target, limits)
         except FAILURES as failure:
             if passage.held_back:
                 return HELD_BACK
@@ -133,19 +176,27 @@ class VenueSender:
             return Unconfirmed("the venue wants to switch protocols")
         return Reply(response.status, headers, body, self._clock.now_ms())
 
+    async def keep_warm(self) -> None:
+        """Keep connections ready for ever: a first burst over cold ones comes late, and close to the one after it."""
+        while True:
+            await gather(*(pool.warm() for pool in self._pools.values()))
+            await sleep(LOOK_S)
+
     async def aclose(self) -> None:
         """Close every connection; sends that are still running end as Unconfirmed."""
-        await gather(*(session.close() for session in self._sessions.values()))
+        await gather(*(pool.session.close() for pool in self._pools.values()))
 
 
-def _session(line: Line, agent: str) -> ClientSession:
-    return ClientSession(
-        connector=OnceConnector(line.connections, KEEP_ALIVE_S, line.tls),
+def _pool(line: Line, agent: str) -> _Pool:
+    connector = OnceConnector(line.connections, KEEP_ALIVE_S, line.tls)
+    session = ClientSession(
+        connector=connector,
         cookie_jar=DummyCookieJar(),
         headers={"User-Agent": agent, "Accept-Encoding": "identity"},
         trust_env=False,
         auto_decompress=False,
     )
+    return _Pool(line, connector, session)
 
 
 @lru_cache(maxsize=4096)

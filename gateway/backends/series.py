@@ -33,7 +33,7 @@ COMPONENTS = ("redis", "secrets", "issuer")
 FETCHES = ("ok", "failed")
 RELOADS = ("taken", "refused")
 REDIS_CALLS = (
-    *("claim", "mark_sent", "settle", "get", "reserve", "give_back", "outlook", "arm", "ping"),
+    *("claim", "mark_sent", "settle", "get", "reserve", "confirm", "give_back", "late", "outlook", "arm", "ping"),
     *("rehearse", "cross", "key_take", "key_keep", "take", "postpone", "restore", "trail_append", OTHER),
 )
 CLOSURES = ("limited", "banned")

@@ -70,7 +70,8 @@ class Slot:
     """The right to send once, from `matures_at` (monotonic seconds) on. A `probe` tries whether a gate may open.
 
     `free` is how many tokens the first demand still had after the grant, as far as known; where it had none, the next
-    one comes `reset_us` after it.
+    one comes `reset_us` after it. The clocks being what they are, it may have matured `apart_s` sooner. `abroad` is
+    what else was taken for it in other slots of a cluster.
     """
 
     matures_at: float
@@ -79,6 +80,8 @@ class Slot:
     probe: bool = False
     free: int | None = None
     reset_us: int | None = None
+    apart_s: float = 0.0
+    abroad: "tuple[Slot, ...]" = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,10 @@ much. Nothing about a holder expires, so no jump can make it be forgotten.
 
 Whose epoch is missing has lost its data: from the moment this is noticed (`armed_us`) its windows count as full, and
 `ahead` tokens per limit count as reserved by others and still to be sent.
+
+The ring knows when a slot was given, the venue counts arrivals. A request that may have come later than the guard
+covers is moved to where it may have come (`postpone`), and a slot that was reserved ahead of time is looked at once
+more before it is used, since what it was built on may have moved (`confirm`).
 """
 
 from collections.abc import Mapping
@@ -163,6 +167,69 @@ def give_back(ledger: Ledger, demands: tuple[Demand, ...], at_us: int, server_us
     return replace(ledger, rings=rings, levels=levels)
 
 
+def postpone(ledger: Ledger, demands: tuple[Demand, ...], at_us: int, late_us: int, server_us: int) -> Ledger:
+    """Let a grant count from a later instant on, as far as it is known, since the venue may have counted it only then.
+
+    `late_us` is in the time of the first demand's holder, like `at_us`, and never lies ahead. Where no limit knows the
+    grant the ledger itself comes back.
+    """
+    first_us = _now(ledger, demands[0].holder, server_us)
+    by_us = min(late_us, first_us) - at_us
+    if by_us <= 0:
+        return ledger
+    rings, levels = dict[Key, Ring](), dict[Key, Level]()
+    for demand in demands:
+        if not _sound(ledger, demand, server_us):
+            continue
+        instant_us = at_us - first_us + _now(ledger, demand.holder, server_us)
+        terms, key = _terms(ledger, demand, server_us), _key(demand)
+        if (known := ledger.levels.get(key)) is not None and terms.large:
+            levels[key] = level.postpone(known, terms, instant_us, instant_us + by_us)
+        elif moved := ring.postpone(ledger.rings.get(key, ()), demand.weight, instant_us, instant_us + by_us):
+            rings[key] = moved
+    if not rings and not levels:
+        return ledger
+    return replace(ledger, rings={**ledger.rings, **rings}, levels={**ledger.levels, **levels})
+
+
+def confirm(ledger: Ledger, demands: tuple[Demand, ...], at_us: int, server_us: int, ahead: int = 0) -> Granted | None:
+    """Look once more at a slot that lies ahead: None where it may stay, else what it is exchanged for."""
+    return _exchange(ledger, demands, at_us, server_us, ahead, if_it_holds=False)
+
+
+def exchange(ledger: Ledger, demands: tuple[Demand, ...], at_us: int, server_us: int, ahead: int = 0) -> Granted | None:
+    """A slot that was missed for the next one; None where it is not known any more."""
+    return _exchange(ledger, demands, at_us, server_us, ahead, if_it_holds=True)
+
+
+def _exchange(
+    ledger: Ledger, demands: tuple[Demand, ...], at_us: int, server_us: int, ahead: int, *, if_it_holds: bool
+) -> Granted | None:
+    steady = synchronise(ledger, demands, server_us)
+    if any(not _sound(steady, demand, server_us) for demand in demands):
+        return None
+    first_us = _now(steady, demands[0].holder, server_us)
+    rings, levels = dict(steady.rings), dict(steady.levels)
+    stays = not if_it_holds
+    for demand in demands:
+        instant_us = at_us - first_us + _now(steady, demand.holder, server_us)
+        terms, key = _terms(steady, demand, server_us), _key(demand)
+        if terms.large:
+            levels |= {key: lower} if (lower := level.undo(levels.get(key), instant_us)) else {}
+            continue
+        stays = stays and ring.holds(rings.get(key, ()), terms, instant_us)
+        if (left := ring.undo(rings.get(key, ()), terms, instant_us)) is None:
+            return None
+        rings[key] = left
+    if stays:
+        return None
+    ready = _refresh(replace(steady, rings=rings, levels=levels), demands, server_us)
+    wait_us = 0 if if_it_holds else max(0, at_us - first_us)
+    while (longer_us := max(_soonest(ready, demand, server_us, wait_us, ahead) for demand in demands)) > wait_us:
+        wait_us = longer_us
+    return Granted(first_us + wait_us, wait_us, _spend(ready, demands, server_us, wait_us, ahead))
+
+
 def tighten(ledger: Ledger, demand: Demand, stated: int | None, server_us: int) -> tuple[Ledger, int]:
     """Learn from a venue's answer (terms.py), where the data is whole; and how many tokens are in force now."""
     if not _sound(ledger, demand, server_us):
@@ -252,6 +319,14 @@ def _wait(ledger: Ledger, demand: Demand, server_us: int, ahead: int) -> int:
     else:
         rested_us = ring.earliest(ledger.rings.get(_key(demand), ()), terms)
     return max(0, rested_us - _now(ledger, demand.holder, server_us))
+
+
+def _soonest(ledger: Ledger, demand: Demand, server_us: int, wait_us: int, ahead: int) -> int:
+    """How long a slot that has to move waits under one demand, if it waits so long already."""
+    terms, now_us = _terms(ledger, demand, server_us, ahead), _now(ledger, demand.holder, server_us)
+    if terms.large:
+        return max(wait_us, level.earliest(ledger.levels.get(_key(demand)), terms) - now_us)
+    return ring.soonest(ledger.rings.get(_key(demand), ()), terms, now_us + wait_us) - now_us
 
 
 def _spend(ledger: Ledger, demands: tuple[Demand, ...], server_us: int, wait_us: int, ahead: int) -> Ledger:

@@ -7,6 +7,10 @@ rate. The level rises by T per token, and a request of weight w may go from leve
 Why the sum holds, in whatever order instants are granted: once tokens at instants >= s were granted, the level is at
 least s + T for each of them. So when the last one within [s, e] was granted, those before it were at most
 (e - s) / T + burst - w. A weight above the burst only means waiting longer, by the same formula.
+
+A grant that reaches the venue later than it was given, at b instead of a, is kept by raising the level: by b - a, for
+level >= a + T per token from a on then gives level >= s + T per token from any s up to b on; or as if it were charged
+anew at b, where that is less. Slots that were given ahead before that stay where they are.
 """
 
 from dataclasses import dataclass, replace
@@ -40,6 +44,18 @@ def undo(level: Level | None, at_us: int) -> Level | None:
     if level is None or level.last_us != at_us:
         return None
     return Level(level.before_us)
+
+
+def postpone(level: Level, terms: Terms, at_us: int, late_us: int) -> Level:
+    """The level after a grant came to the venue late."""
+
+    def raised(spent_us: int) -> int:
+        anew_us = max(spent_us, late_us) + terms.weight * _interval(terms)
+        return min(spent_us + late_us - at_us, anew_us)
+
+    if level.last_us == at_us:
+        return Level(raised(level.spent_us))
+    return Level(raised(level.spent_us), level.last_us, raised(level.before_us))
 
 
 def free(level: Level | None, terms: Terms, now_us: int) -> int:

@@ -2,6 +2,10 @@
 
 It needs no store, so it holds through a flush, a failover or a split brain: no process alone ever sends more than a
 whole limit in a window. Half of the guard is left out of its window; that much a send may be later than its slot.
+
+What the venue counts is arrivals, and those lie anywhere between a departure and its reply. So a departure counts from
+where a request on the quickest way would have had to leave to arrive no sooner: as long as no reply is there, from
+ever later on. The half of the guard that its window still holds covers as much of that.
 """
 
 from collections import defaultdict, deque
@@ -14,17 +18,31 @@ US_PER_S = 1_000_000
 LATE_LEAST_S = 0.002
 
 
+class Departure:
+    """One request of ours, and from when on it counts; `quickest_s` is the shortest way there and back."""
+
+    __slots__ = ("at", "demands", "quickest_s")
+
+    def __init__(self, demands: Sequence[Demand], at: float, quickest_s: float) -> None:
+        self.demands = demands
+        self.at = at
+        self.quickest_s = quickest_s
+
+
 class OwnRing:
     """The last sends of this process, per limit and holder. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self._sends = defaultdict[tuple[Account, str], deque[float]](deque)
+        self._under_way: set[Departure] = set()
 
-    def clear_at(self, demands: Sequence[Demand]) -> float:
-        """From when on one more request with these demands fits."""
+    def clear_at(self, demands: Sequence[Demand], now: float) -> float:
+        """From when on one more request with these demands fits, as far as is known now."""
+        for departure in self._under_way:
+            self._count_from(departure, now - departure.quickest_s)
         return max((self._clear_at(demand) for demand in demands), default=0.0)
 
-    def depart(self, demands: Sequence[Demand], at: float) -> None:
+    def depart(self, demands: Sequence[Demand], at: float, quickest_s: float = 0.0) -> Departure:
         """A request leaves."""
         for demand in demands:
             key = (demand.holder, demand.limit)
@@ -32,6 +50,23 @@ class OwnRing:
             if sends.maxlen != demand.keep:
                 sends = self._sends[key] = deque(sends, demand.keep)
             sends.extend([at] * demand.weight)
+        departure = Departure(demands, at, quickest_s)
+        self._under_way.add(departure)
+        return departure
+
+    def arrive(self, departure: Departure, latest: float) -> None:
+        """It has come to the venue, as late as one that left at `latest` and took the quickest way."""
+        self._under_way.discard(departure)
+        self._count_from(departure, latest)
+
+    def _count_from(self, departure: Departure, latest: float) -> None:
+        at = latest - half_guard_s(departure.demands)
+        if at <= departure.at:
+            return
+        for demand in departure.demands:
+            key = (demand.holder, demand.limit)
+            self._sends[key] = _moved(self._sends[key], departure.at, at, demand.weight)
+        departure.at = at
 
     def _clear_at(self, demand: Demand) -> float:
         sends = self._sends.get((demand.holder, demand.limit))
@@ -42,7 +77,19 @@ class OwnRing:
         return sends[len(sends) - 1 - room] + window_s
 
 
+def _moved(sends: deque[float], before: float, after: float, weight: int) -> deque[float]:
+    """The sends with one of them moved; it may have been pushed out meanwhile, and then pushes out another."""
+    left = list(sends)
+    for _ in range(min(weight, left.count(before))):
+        left.remove(before)
+    return deque(sorted((*left, *(after,) * weight)), sends.maxlen)
+
+
+def half_guard_s(demands: Sequence[Demand]) -> float:
+    """Half of the shortest guard among them."""
+    return min((demand.guard_us for demand in demands), default=0) / 2 / US_PER_S
+
+
 def lateness_allowed_s(demands: Sequence[Demand]) -> float:
     """How much later than its slot a request may leave: half the guard; the other half is for the way to the venue."""
-    guard_us = min((demand.guard_us for demand in demands), default=0)
-    return max(LATE_LEAST_S, guard_us / 2 / US_PER_S)
+    return max(LATE_LEAST_S, half_guard_s(demands))

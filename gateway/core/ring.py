@@ -9,8 +9,15 @@ from gateway.core.terms import Terms
 
 Ring = tuple[int, ...]
 
-# Twice the limit is remembered, so that what a grant has pushed out is still known when it is taken back.
-REMEMBERED = 2
+# Besides twice the limit, as much as replicas hold reserved ahead: what that has pushed out could come late or go back.
+AHEAD_MOST = 64
+# A slot is looked at once more so long before it matures, at the most.
+SOON_US = 20_000
+
+
+def remembered(keep: int) -> int:
+    """How many grants are remembered of a limit."""
+    return 2 * keep + AHEAD_MOST
 
 
 def earliest(ring: Ring, terms: Terms) -> int:
@@ -27,7 +34,7 @@ def fits(ring: Ring, terms: Terms, at_us: int) -> bool:
     """
     later = next((index for index, entry in enumerate(ring) if entry <= at_us), len(ring))
     assumed_us = terms.armed_us + (1 + -(-terms.ahead // terms.keep)) * terms.window_us
-    forgotten = len(ring) >= REMEMBERED * terms.keep and len(ring) < later + terms.keep
+    forgotten = len(ring) >= remembered(terms.keep) and len(ring) < later + terms.keep
     if later == 0 or assumed_us > at_us or forgotten:
         return False
     if _entry(ring, terms, later + terms.tokens - terms.weight) + terms.window_us > at_us:
@@ -45,7 +52,7 @@ def _after(ring: Ring, terms: Terms, index: int, later: int, at_us: int) -> int:
 
 def spend(ring: Ring, weight: int, at_us: int, keep: int) -> Ring:
     """The ring after a grant; a slot that was reserved ahead may be newer than this one."""
-    return tuple(sorted((*ring, *(at_us,) * weight), reverse=True)[: REMEMBERED * keep])
+    return tuple(sorted((*ring, *(at_us,) * weight), reverse=True)[: remembered(keep)])
 
 
 def undo(ring: Ring, terms: Terms, at_us: int) -> Ring | None:
@@ -59,10 +66,43 @@ def undo(ring: Ring, terms: Terms, at_us: int) -> Ring | None:
     if ring[at : at + terms.weight] != (at_us,) * terms.weight:
         return None
     left = ring[:at] + ring[at + terms.weight :]
-    if len(ring) < REMEMBERED * terms.keep:
+    if len(ring) < remembered(terms.keep):
         return left
     bound_us = at_us - terms.window_us if at == 0 else at_us
     return left + (min((bound_us, *left[-1:])),) * terms.weight
+
+
+def postpone(ring: Ring, weight: int, at_us: int, late_us: int) -> Ring | None:
+    """The ring with a grant that came to the venue late, and rests from there on; None where it is not there any more.
+
+    Later slots may build on it; they are looked at once more before they are used (`holds`).
+    """
+    at = next((index for index, entry in enumerate(ring) if entry <= at_us), len(ring))
+    if ring[at : at + weight] != (at_us,) * weight:
+        return None
+    return tuple(sorted((*ring[:at], *ring[at + weight :], *(late_us,) * weight), reverse=True))
+
+
+def holds(ring: Ring, terms: Terms, at_us: int) -> bool:
+    """Whether a slot that lies ahead still has its window: what it was built on may have moved, or the limit shrunk."""
+    at = next((index for index, entry in enumerate(ring) if entry <= at_us), len(ring))
+    before = ring[at + terms.keep : at + terms.keep + 1]
+    return not before or before[0] + terms.window_us <= at_us
+
+
+def soonest(ring: Ring, terms: Terms, from_us: int) -> int:
+    """The next instant for a slot that has to move. Slots further ahead need not hold: they are looked at again.
+
+    Those that lie within SOON_US were looked at already, so their windows must hold as well.
+    """
+    while True:
+        later = next((index for index, entry in enumerate(ring) if entry <= from_us + SOON_US), len(ring))
+        index = later + terms.tokens - terms.weight
+        forgotten = len(ring) >= remembered(terms.keep) and index >= len(ring)
+        rested_us = (ring[-1] if forgotten else _entry(ring, terms, index)) + terms.window_us
+        if rested_us <= from_us:
+            return from_us
+        from_us = rested_us
 
 
 def free(ring: Ring, terms: Terms, now_us: int) -> int:

@@ -28,6 +28,10 @@ class ServerClock:
         self._least_us, self._most_us, self._known_at_us, self._known = least_us, most_us, answered_us, True
         return min(max((most_us + then_us) / US_PER_S, asked), answered)
 
+    def apart_s(self) -> float:
+        """How far the distance between the two clocks may be off, as it was known last."""
+        return (self._most_us - self._least_us) / US_PER_S
+
     def expected_us(self, now: float) -> int:
         """What the time there can be now at the most; 0 where nothing is known."""
         now_us = int(now * US_PER_S)

@@ -28,6 +28,7 @@ class VenueSettings:
     breaker: bool
     reserve: int
     connections: int
+    warm_connections: int
     limits: Mapping[str, Quota]
 
 
@@ -57,6 +58,7 @@ def _venue(section: Section, venue: Venue) -> VenueSettings:
             breaker=own.flag("breaker", default=True),
             reserve=_reserve(own, venue, limits),
             connections=own.whole("connections", 64, 1, 10_000),
+            warm_connections=own.whole("warm_connections", 2, 0, 64),
             limits=limits,
         )
 

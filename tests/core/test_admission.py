@@ -33,14 +33,18 @@ from gateway.core.ledger import (
     Ledger,
     Prospect,
     arm,
+    confirm,
     decide,
+    exchange,
     give_back,
     outlook,
+    postpone,
     synchronise,
     tighten,
 )
 from gateway.core.level import Level
 from gateway.core.model import Account
+from gateway.core.ring import remembered
 from gateway.core.terms import FRESH_US, QUIET_US, RELAX_EVERY_US
 
 HISTORIES = int(os.environ.get("HISTORIES", "100"))
@@ -230,12 +234,13 @@ def test_slot_that_later_ones_build_on_is_taken_back_all_the_same() -> None:
 
 
 def test_slot_taken_out_of_a_full_ring_leaves_the_bound_of_what_was_pushed_out() -> None:
-    full = Ledger(ALL_LONG_AGO, {(HOLDER, "cancel"): (T + 5, T, T - 1, T - 2, T - 3, T - 300_000)})
+    older = tuple(range(T - 1, T - remembered(ONE.keep) + 2, -1))
+    full = Ledger(ALL_LONG_AGO, {(HOLDER, "cancel"): (T + 5, T, *older, T - 300_000)})
 
     left = give_back(full, (ONE,), T, T + 9)
 
     assert left is not None
-    assert left.rings[HOLDER, "cancel"] == (T + 5, T - 1, T - 2, T - 3, T - 300_000, T - 300_000)
+    assert left.rings[HOLDER, "cancel"] == (T + 5, *older, T - 300_000, T - 300_000)
 
 
 def test_given_back_slot_does_not_forget_what_the_ring_pushed_out() -> None:
@@ -251,12 +256,13 @@ def test_given_back_slot_does_not_forget_what_the_ring_pushed_out() -> None:
 
 def test_given_back_slot_of_a_small_limit_leaves_its_bound() -> None:
     single = replace(ONE, tokens=1, keep=1)
-    full = Ledger(ALL_LONG_AGO, {(HOLDER, "cancel"): (T, T - SECOND_US)})
+    known = tuple(T - number * SECOND_US // 2 for number in range(remembered(1)))
+    full = Ledger(ALL_LONG_AGO, {(HOLDER, "cancel"): known})
 
     left = give_back(full, (single,), T, T)
 
     assert left is not None
-    assert left.rings[HOLDER, "cancel"] == (T - SECOND_US, T - SECOND_US)
+    assert left.rings[HOLDER, "cancel"] == (*known[1:], known[-1])
 
 
 def test_outlook_tells_free_tokens_and_wait_of_each_demand() -> None:
@@ -488,7 +494,119 @@ def test_urgent_request_goes_before_slots_that_normal_ones_reserved() -> None:
 
 
 def test_nothing_is_let_in_where_far_slots_pushed_out_what_must_be_known() -> None:
-    far = tuple(T + at * SECOND_US for at in range(6, 0, -1))
+    far = tuple(T + at * SECOND_US for at in range(remembered(ONE.keep), 0, -1))
     full = Ledger(ALL_LONG_AGO, {(HOLDER, "cancel"): far})
 
-    assert granted(full, ONE).wait_us > 0
+    assert granted(full, ONE, patience_us=100 * SECOND_US).wait_us > 0
+
+
+# --- what comes late to the venue
+
+
+def test_a_request_that_came_late_rests_from_then_on() -> None:
+    used = granted(granted(RESTED, ONE).ledger, ONE, at_us=T + 10)
+
+    left = postpone(used.ledger, (ONE,), T, T + 300_000, T + 400_000)
+
+    assert ring(left) == (T + 300_000, T + 10)
+    assert granted(left, replace(ONE, weight=2), at_us=T + 400_000).wait_us == SECOND_US + 10 - 400_000
+
+
+def test_nothing_is_postponed_beyond_now_or_backwards() -> None:
+    used = granted(RESTED, ONE).ledger
+
+    assert ring(postpone(used, (ONE,), T, T + 900_000, T + 400_000)) == (T + 400_000,)
+    assert postpone(used, (ONE,), T, T, T + 400_000) is used
+
+
+def test_what_is_not_remembered_is_not_postponed() -> None:
+    used = granted(RESTED, ONE).ledger
+
+    assert postpone(used, (ONE,), T - 5, T + 300_000, T + 400_000).rings == used.rings
+    assert postpone(Ledger(), (ONE,), T, T + 300_000, T + 400_000) == Ledger()
+
+
+def test_a_slot_ahead_moves_with_what_it_was_built_on() -> None:
+    ledger = RESTED
+    for _ in range(3):
+        ledger = granted(ledger, ONE).ledger
+    ahead = granted(ledger, ONE)
+
+    assert confirm(ahead.ledger, (ONE,), ahead.at_us, T + 900_000) is None
+    late = ahead.ledger
+    for _ in range(3):
+        late = postpone(late, (ONE,), T, T + 300_000, T + 400_000)
+    moved = confirm(late, (ONE,), ahead.at_us, T + 900_000)
+
+    assert moved is not None
+    assert moved.at_us == T + SECOND_US + 300_000
+    assert ring(moved.ledger) == (T + SECOND_US + 300_000, T + 300_000, T + 300_000)
+
+
+def test_a_slot_ahead_moves_when_the_limit_has_shrunk_meanwhile() -> None:
+    ledger = RESTED
+    for number in range(3):
+        ledger = granted(ledger, ONE, at_us=T + number * 100_000).ledger
+    ahead = granted(ledger, ONE, at_us=T + 300_000)
+    taught, _ = tighten(ahead.ledger, ONE, 2, T + 400_000)
+
+    moved = confirm(taught, (ONE,), ahead.at_us, T + 900_000)
+
+    assert moved is not None
+    assert moved.at_us == T + SECOND_US + 100_000
+
+
+def test_a_slot_that_is_not_remembered_stays_what_it_is() -> None:
+    used = granted(RESTED, ONE)
+
+    assert confirm(used.ledger, (ONE,), used.at_us + 1, T) is None
+    assert confirm(Ledger(), (ONE,), used.at_us, T) is None
+
+
+def test_a_missed_slot_is_changed_for_one_that_is_free_now() -> None:
+    missed = granted(RESTED, ONE)
+
+    other = exchange(missed.ledger, (ONE,), missed.at_us, T + 500_000)
+
+    assert other is not None
+    assert (other.wait_us, ring(other.ledger)) == (0, (T + 500_000,))
+
+
+LARGE = Demand("large", HOLDER, 300, 2_000_000, 1, 300)
+INTERVAL_US = -(-2_000_000 // 270)
+
+
+def test_a_level_rises_by_the_lateness_or_as_if_charged_anew() -> None:
+    first = granted(RESTED, LARGE)
+    spent_us = T + INTERVAL_US
+
+    a_little = postpone(first.ledger, (LARGE,), T, T + 5, T + 900_000).levels[HOLDER, "large"]
+    a_lot = postpone(first.ledger, (LARGE,), T, T + 800_000, T + 900_000).levels[HOLDER, "large"]
+
+    assert a_little == Level(spent_us + 5)
+    assert a_lot == Level(T + 800_000 + INTERVAL_US)
+
+
+def test_a_later_grant_of_a_level_can_still_be_taken_back_exactly() -> None:
+    first = granted(RESTED, LARGE)
+    second = granted(first.ledger, LARGE, at_us=T + 1)
+
+    late = postpone(second.ledger, (LARGE,), T, T + 5, T + 10)
+    undone = give_back(late, (LARGE,), T + 1, T + 10)
+
+    assert undone is not None
+    assert undone.levels[HOLDER, "large"].spent_us == T + INTERVAL_US + 5
+
+
+def test_a_missed_slot_of_a_level_costs_nothing_more_while_it_is_the_latest() -> None:
+    first = granted(RESTED, LARGE)
+    second = granted(first.ledger, LARGE, at_us=T + 1)
+
+    latest = exchange(second.ledger, (LARGE,), T + 1, T + 2)
+    older = exchange(second.ledger, (LARGE,), T, T + 2)
+
+    assert latest is not None
+    assert older is not None
+    assert latest.ledger.levels[HOLDER, "large"].spent_us == T + 2 * INTERVAL_US
+    assert older.ledger.levels[HOLDER, "large"].spent_us == T + 3 * INTERVAL_US
+    assert confirm(second.ledger, (LARGE,), T + 1, T + 2) is None

@@ -12,16 +12,19 @@ from admission_histories import (
     GATES,
     HOLDERS,
     LEASE_US,
+    Confirm,
     Flush,
     GiveBack,
     Jump,
     Learn,
     Pass,
+    Postpone,
     Refuse,
     Reopen,
     Reserve,
     Step,
     World,
+    confirmations,
     demand_sets,
     flushes,
     give_backs,
@@ -31,6 +34,7 @@ from admission_histories import (
     lessons,
     long_passes,
     passes,
+    postponements,
     refusals,
     reopenings,
     rested,
@@ -53,7 +57,8 @@ HISTORIES = int(os.environ.get("HISTORIES", "100"))
 def steps(sets: st.SearchStrategy[tuple[Demand, ...]]) -> st.SearchStrategy[Step]:
     asked = wild_reserves(sets)
     moves = (passes, passes, long_passes, give_backs, jumps, leaps, lessons(sets), refusals, reopenings, flushes)
-    return st.one_of(asked, asked, asked, asked, asked, asked, *moves)
+    late = (postponements, postponements, confirmations, confirmations)
+    return st.one_of(asked, asked, asked, asked, asked, asked, *moves, *late)
 
 
 def lua(
@@ -73,7 +78,7 @@ def lua(
     return server.client.eval(script.text, len(names), *names, *before, *arguments, *scripts.demand_arguments(demands))
 
 
-def twin(server: Server, world: World, step: Step) -> object:  # noqa: PLR0911  one per kind
+def twin(server: Server, world: World, step: Step) -> object:  # noqa: C901, PLR0911, PLR0912  one per kind
     """What the Lua says to a step that the reference has yet to walk."""
     gates = [keys.gate(holder) for holder in GATES]
     match step:
@@ -90,6 +95,18 @@ def twin(server: Server, world: World, step: Step) -> object:  # noqa: PLR0911  
                 return False
             demands, at_us, _ = world.held[-ago]
             return lua(server, scripts.GIVE_BACK, world, demands, at_us) == 1
+        case Postpone(ago=ago, before_now_us=before_now_us):
+            if ago > len(world.held):
+                return 0
+            demands, at_us, _ = world.held[-ago]
+            return lua(server, scripts.LATE, world, demands, at_us, world.now_of(demands) - before_now_us)
+        case Confirm(ago=ago, missed=missed):
+            if ago > len(world.held):
+                return None
+            demands, at_us, _ = world.held[-ago]
+            reply = lua(server, scripts.CONFIRM, world, demands, at_us, int(missed))
+            assert isinstance(reply, list)
+            return reply[1] if reply[0] == b"moved" else None
         case Learn(demand=demand, stated=stated):
             return lua(server, scripts.LEARN, world, (demand,), "" if stated is None else stated)
         case Refuse(place=place, closure=closure):

@@ -302,6 +302,21 @@ async def test_only_what_waits_can_be_marked_sent(records: RedisRecords, valkey:
     assert record.sent_ms == (AT_MS + 5 if done else None)
 
 
+async def test_all_who_leave_in_one_request_are_written_in_one_call(
+    records: RedisRecords, link: Link, valkey: Server
+) -> None:
+    for number in range(3):
+        await records.claim(wish(number, ref=f"order-{number}"), (), 0)
+    run_out(valkey, wish(1, ref="order-1"))
+    before = link.calls.total()
+
+    marked = await asyncio.gather(*(records.mark_sent(wish(number).id, 1, AT_MS + 5) for number in range(3)))
+
+    assert marked == [True, False, True]
+    assert link.calls.total() - before in {1, 2}  # the first EVALSHA of a server's life answers NOSCRIPT
+    assert await state_of(records, wish(0)) is State.SENT
+
+
 async def test_stranger_without_the_fence_can_not_write(records: RedisRecords) -> None:
     await records.claim(wish(1), (), 0)
 

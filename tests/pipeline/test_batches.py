@@ -82,6 +82,18 @@ async def test_whoever_lost_its_record_stays_out_and_the_others_go() -> None:
 
 
 @on_virtual_time
+async def test_a_slot_that_all_of_a_party_stay_away_from_goes_back() -> None:
+    world = batching()
+    world.records.stolen = True
+
+    answers = await storm(world, 4)
+
+    assert {answer.outcome for answer in answers} == {Outcome.OVER_DEADLINE}
+    assert world.sender.batches == []
+    assert world.limiter.calls["give_back"] == 1
+
+
+@on_virtual_time
 async def test_a_lone_waiter_goes_alone() -> None:
     world = batching()
 

@@ -6,8 +6,9 @@ import pytest
 from fakes import DESK_A, World
 from virtual_time import on_virtual_time
 
+from gateway.core import ledger
 from gateway.core.admission import Gated
-from gateway.core.model import Scope
+from gateway.core.model import Op, Scope
 from gateway.core.outcome import Facts, Outcome, Settled, Throttled
 from gateway.core.wire import NotSent
 
@@ -15,7 +16,7 @@ TOKENS, WINDOW_S = 8, 1.02
 
 
 @on_virtual_time
-async def test_a_slot_that_went_stale_while_connecting_is_given_back_and_paid_anew() -> None:
+async def test_a_slot_that_went_stale_while_connecting_is_changed_for_a_fresh_one() -> None:
     world = World()
     world.sender.connects_s = 0.05
 
@@ -29,9 +30,30 @@ async def test_a_slot_that_went_stale_while_connecting_is_given_back_and_paid_an
 
     assert answer.outcome is Outcome.CANCELLED
     assert len(world.sender.cancels) == 1
-    assert world.meter.slots["returned"] == 2
-    assert world.limiter.calls["reserve"] == 2
+    assert world.limiter.calls["exchange"] == 2
+    assert world.meter.slots["returned"] == 0
+    assert world.limiter.calls["reserve"] == 0
     await warming
+
+
+@on_virtual_time
+async def test_a_slot_that_is_too_far_away_goes_back_and_its_owner_into_the_line() -> None:
+    world = World(reserve=0)
+    world.sender.connects_s = 0.05
+    waiting = asyncio.create_task(world.pipeline.cancel(world.ask()))
+    await asyncio.sleep(0.01)
+    world.spend(9)
+    cancel = world.ask().cancel
+    (demand,) = world.desk.fare(cancel.account, Op.CANCEL, cancel.order.by).single.normal
+    world.limiter.ledger, _ = ledger.tighten(world.limiter.ledger, demand, 5, world.limiter.now_us())
+
+    await asyncio.sleep(0.09)
+    world.sender.connects_s = 0.0
+    answer = await waiting
+
+    assert answer.outcome is Outcome.CANCELLED
+    assert world.meter.slots["returned"] == 1
+    assert len(world.sender.cancels) == 1
 
 
 @on_virtual_time

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from virtual_time import FakeClock, loop_clock, on_virtual_time
 
@@ -34,6 +35,18 @@ class Redis:
     async def give_back(self, slot: Slot) -> bool:  # noqa: ARG002
         self._serve()
         return True
+
+    async def confirm(self, slot: Slot) -> Slot:
+        self._serve()
+        return replace(slot, granted_us=1)
+
+    async def exchange(self, slot: Slot) -> Slot:
+        self._serve()
+        return replace(slot, granted_us=2)
+
+    async def postpone(self, slot: Slot, until: float) -> Slot:  # noqa: ARG002
+        self._serve()
+        return replace(slot, granted_us=3)
 
     async def tighten(self, demand: Demand, stated: int | None) -> int:  # noqa: ARG002
         self._serve()
@@ -142,3 +155,41 @@ async def test_reason_is_what_redis_said_last() -> None:
 
     assert reason == "WRONGPASS"
     assert [reason for _, _, reason in rig.changes] == ["not connected"]
+
+
+@on_virtual_time
+async def test_slots_of_the_shared_limiter_are_looked_at_and_moved_as_long_as_it_is_there() -> None:
+    rig = Rig()
+    slot = Slot(0.0, 0, DEMANDS)
+
+    moved = [await rig.limiter.confirm(slot), await rig.limiter.exchange(slot), await rig.limiter.postpone(slot, 1.0)]
+    assert [each.granted_us for each in moved] == [1, 2, 3]
+
+    for ask in (
+        rig.limiter.confirm,
+        rig.limiter.exchange,
+        lambda slot: rig.limiter.postpone(slot, 1.0),
+    ):
+        rig.redis.refusal = "gone"
+        assert await ask(slot) is slot
+        rig.redis.refusal = ""
+        await asyncio.sleep(5.0)
+        assert not rig.limiter.degraded
+    await rig.limiter.aclose()
+
+
+@on_virtual_time
+async def test_a_request_of_the_own_share_that_came_late_rests_from_then_on() -> None:
+    rig = Rig()
+    await rig.lose("gone")
+    await asyncio.sleep(3.0)
+    slots = await rig.reserved()
+    assert isinstance(slots, tuple)
+    await asyncio.sleep(0.5)
+
+    moved = await rig.limiter.postpone(slots[0], rig.clock.monotonic() - 0.1)
+    unknown = await rig.limiter.postpone(replace(slots[0], granted_us=5), rig.clock.monotonic() - 0.1)
+
+    assert moved.granted_us == slots[0].granted_us + 400_000
+    assert unknown.granted_us == 5
+    await rig.limiter.aclose()

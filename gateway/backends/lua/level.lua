@@ -50,6 +50,23 @@ local function level_undo(demand, at)
   return true
 end
 
+local function level_postpone(demand, at, late)
+  local level = read_level(demand.spent)
+  if not level then
+    return false
+  end
+  local _, interval = level_pace(demand)
+  local function raised(spent)
+    return min(spent + late - at, max(spent, late) + demand.weight * interval)
+  end
+  if level.last == at then
+    demand.spent = level_write(raised(level.spent), 0, 0)
+  else
+    demand.spent = level_write(raised(level.spent), level.last, raised(level.before))
+  end
+  return true
+end
+
 local function level_free(demand, ahead)
   if level_earliest(demand, ahead) > demand.holder.now then
     return 0

@@ -1,6 +1,10 @@
 -- A limit as a ring of grant instants, newest first, in one string of 16 digits each: the twin of core/ring.py.
 
-local DIGITS, REMEMBERED = 16, 2
+local DIGITS, AHEAD_MOST, SOON_US = 16, 64, 20000
+
+local function remembered(keep)
+  return 2 * keep + AHEAD_MOST
+end
 
 local function ring_sound(spent, latest)
   if spent == '' then
@@ -34,7 +38,7 @@ local function ring_fits(demand, ahead)
   while later < known and sub(spent, later * DIGITS + 1, (later + 1) * DIGITS) > limit do
     later = later + 1
   end
-  local forgotten = known >= REMEMBERED * keep and known < later + keep
+  local forgotten = known >= remembered(keep) and known < later + keep
   if later == 0 or forgotten or demand.holder.armed + (1 + ceil(ahead / keep)) * window > now then
     return false
   end
@@ -53,27 +57,29 @@ local function ring_fits(demand, ahead)
   return true
 end
 
--- A slot that was reserved ahead may be newer than this one.
-local function ring_spend(demand, at)
-  local spent, place, written = demand.spent, 0, format('%016.0f', at)
+local function ring_place(spent, at)
+  local place, written = 0, format('%016.0f', at)
   while place < #spent and sub(spent, place + 1, place + DIGITS) > written do
     place = place + DIGITS
   end
-  spent = sub(spent, 1, place) .. string.rep(written, demand.weight) .. sub(spent, place + 1)
-  demand.spent = sub(spent, 1, REMEMBERED * demand.own_keep * DIGITS)
+  return place
+end
+
+-- A slot that was reserved ahead may be newer than this one.
+local function ring_spend(demand, at)
+  local spent, place = demand.spent, ring_place(demand.spent, at)
+  spent = sub(spent, 1, place) .. string.rep(format('%016.0f', at), demand.weight) .. sub(spent, place + 1)
+  demand.spent = sub(spent, 1, remembered(demand.own_keep) * DIGITS)
 end
 
 local function ring_undo(demand, at)
-  local spent, written, place = demand.spent, format('%016.0f', at), 0
-  local own = string.rep(written, demand.weight)
-  while place < #spent and sub(spent, place + 1, place + DIGITS) > written do
-    place = place + DIGITS
-  end
+  local spent, place = demand.spent, ring_place(demand.spent, at)
+  local own = string.rep(format('%016.0f', at), demand.weight)
   if sub(spent, place + 1, place + #own) ~= own then
     return false
   end
   demand.spent = sub(spent, 1, place) .. sub(spent, place + #own + 1)
-  if #spent >= REMEMBERED * demand.keep * DIGITS then
+  if #spent >= remembered(demand.keep) * DIGITS then
     local bound = place == 0 and at - demand.window or at
     if demand.spent ~= '' then
       bound = min(bound, tonumber(sub(demand.spent, -DIGITS)) or bound)
@@ -81,6 +87,44 @@ local function ring_undo(demand, at)
     demand.spent = demand.spent .. string.rep(format('%016.0f', bound), demand.weight)
   end
   return true
+end
+
+local function ring_postpone(demand, at, late)
+  local spent, own = demand.spent, string.rep(format('%016.0f', at), demand.weight)
+  local place = ring_place(spent, at)
+  if sub(spent, place + 1, place + #own) ~= own then
+    return false
+  end
+  spent = sub(spent, 1, place) .. sub(spent, place + #own + 1)
+  place = ring_place(spent, late)
+  local moved = string.rep(format('%016.0f', late), demand.weight)
+  demand.spent = sub(spent, 1, place) .. moved .. sub(spent, place + 1)
+  return true
+end
+
+local function ring_holds(demand, at)
+  local place = ring_place(demand.spent, at) + demand.keep * DIGITS
+  local before = tonumber(sub(demand.spent, place + 1, place + DIGITS))
+  return place >= #demand.spent or (before ~= nil and before + demand.window <= at)
+end
+
+-- The next instant for a slot that has to move; see core/ring.py.
+local function ring_soonest(demand, from, ahead)
+  local spent = demand.spent
+  local known = #spent / DIGITS
+  while true do
+    local index = ring_place(spent, from + SOON_US) / DIGITS + demand.tokens - demand.weight
+    local entry
+    if known >= remembered(demand.keep) and index >= known then
+      entry = tonumber(sub(spent, -DIGITS)) or demand.holder.now
+    else
+      entry = ring_entry(demand, index, ahead)
+    end
+    if entry + demand.window <= from then
+      return from
+    end
+    from = entry + demand.window
+  end
 end
 
 -- Entries have as many digits each, so they can be compared as they lie there.

@@ -54,6 +54,8 @@ ADMIT = "\n".join((TIME, GATE, *map(_lua, ("terms", "ring", "level", "admit"))))
 
 RESERVE = _script("reserve", ADMIT)
 GIVE_BACK = _script("give_back", ADMIT)
+LATE = _script("late", ADMIT)
+CONFIRM = _script("confirm", ADMIT)
 OUTLOOK = _script("outlook", ADMIT)
 ARM = _script("arm", ADMIT)
 LEARN = _script("learn", ADMIT)
@@ -72,8 +74,8 @@ TRAIL_APPEND, TRAIL_REGISTER = _script("trail_append"), _script("trail_register"
 TRAIL_READ, TRAIL_LIST = _script("trail_read"), _script("trail_list")
 
 ALL = (
-    *(RESERVE, GIVE_BACK, OUTLOOK, ARM, LEARN, CLAIM, MARK_SENT, SETTLE, GET, CLOSE, REOPEN, STANDING),
-    *(CROSS, RETREAT, KEY_TAKE, KEY_KEEP, KEY_FREE, REHEARSE, TAKE, POSTPONE, RESTORE),
+    *(RESERVE, GIVE_BACK, LATE, CONFIRM, OUTLOOK, ARM, LEARN, CLAIM, MARK_SENT, SETTLE, GET, CLOSE),
+    *(REOPEN, STANDING, CROSS, RETREAT, KEY_TAKE, KEY_KEEP, KEY_FREE, REHEARSE, TAKE, POSTPONE, RESTORE),
     *(TRAIL_APPEND, TRAIL_REGISTER, TRAIL_READ, TRAIL_LIST),
 )
 
