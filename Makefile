@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test admission unit check lint format types bench lock clean
+.PHONY: help run test admission rotation unit check lint format types bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ test: $(VENV)/.test ## the whole test suite
 
 admission: $(VENV)/.test ## limits held by three gateways through faults, counted at the venue; 150 s, wants a quiet machine
 	@$(BIN)/python -m pytest -q tests/admission
+
+rotation: $(VENV)/.test ## keys rotated and stores lost under 200 cancels/s, for every secret store; 3 min
+	@CANCEL_GATEWAY_ROTATION_S=10 $(BIN)/python -m pytest -q --timeout 180 tests/service/test_service_rotation.py
 
 unit: $(VENV)/.test ## the part without processes and sockets
 	@$(BIN)/python -m pytest -q tests/core tests/venues tests/test_architecture.py

@@ -126,6 +126,7 @@ class FakeCredentials:
         self.known: dict[Account, Unlocked | NoSigner] = {}
         self.renewed: Unlocked | NoSigner = Unlocked(FakeSigner("key-2"), "2")
         self.refused: list[Unlocked] = []
+        self.renewal_s = 0.0
         self.proofs: list[tuple[Account, str]] = []
         self.names: Sequence[str] = ("desk-b", "desk-a")
         self.down = False
@@ -138,6 +139,7 @@ class FakeCredentials:
         del account
         self.story.append("renew")
         self.refused.append(refused)
+        await asyncio.sleep(self.renewal_s)
         return self.renewed
 
     async def accounts(self, venue: VenueId) -> Sequence[str]:

@@ -90,7 +90,7 @@ class FileRig:
     """A folder as Kubernetes mounts it: `..data` is a link that is swapped as a whole."""
 
     folder: Path
-    _content: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    _content: dict[str, dict[str, bytes]] = field(default_factory=dict, repr=False)
     _number: Iterator[int] = field(default_factory=count)
 
     def open(self) -> Store:

@@ -31,11 +31,13 @@ def add(commands: "_SubParsersAction[ArgumentParser]") -> None:
 
 def run_serve(options: Namespace) -> int:
     """Read the settings, serve, drain."""
+    from gateway.backends.memory import seal_memory
     from gateway.cli.check_config import load_or_tell
     from gateway.reload import Reread
     from gateway.settings import load
     from gateway.venues import ALL
 
+    seal_memory()
     settings = load_or_tell(options.config, os.environ, ALL)
     if settings is None:
         return EXIT_USAGE

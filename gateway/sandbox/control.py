@@ -50,6 +50,8 @@ class Control:
                     return _json(self._desk.stats.as_json())
                 case ("POST", "faults"):
                     self._set_faults(_loaded(body))
+                case ("POST", "revoked"):
+                    self._revoke(_loaded(body))
                 case ("DELETE", "faults"):
                     self._faults.faults.clear()
                 case ("POST", "reset"):
@@ -65,7 +67,17 @@ class Control:
     def _reset(self) -> None:
         self._desk.book.clear()
         self._desk.stats = Stats()
+        self._desk.revoked = set()
         self._faults.faults.clear()
+
+    def _revoke(self, value: object) -> None:
+        """From now on exactly these credentials are refused; only HashKey has keys that are taken back one by one."""
+        fields = Fields.of(value, "the body")
+        listed = fields.raw("revoked")
+        fields.finish()
+        if not isinstance(listed, list) or self._venue.id != "hashkey":
+            raise FieldFault("the body: 'revoked' wants a list, and the venue hashkey")
+        self._desk.revoked = {self._account(str(name)) for name in listed}
 
     def _set_faults(self, value: object) -> None:
         fields = Fields.of(value, "the body")

@@ -80,15 +80,15 @@ class HashKey:
         key = request.header("x-hk-apikey")
         if key is None:
             return Refusal(self.error(401, -1002, "Unauthorized operation"), "missing_header")
-        if key not in self._keys:
-            return Refusal(self.error(400, "0102", "Invalid APIKey"), "unknown_key")
-        name, secret = self._keys[key]
+        name, secret = self._keys.get(key, ("", ""))
+        if not name or name in self.desk.revoked:
+            return Refusal(self.error(400, "0102", "Invalid APIKey"), "revoked_key" if name else "unknown_key")
         text, signature = _signed(request)
         if signature is None:
             return self._refused(Complaint("missing_signature", "Required field signature missing or not at the end"))
         if not same_text(signature.lower(), hmac_sha256_hex(secret, text.encode())):
             return Refusal(self.error(400, "0002", "Incorrect signature"), "bad_signature")
-        return self._in_time(request) or Caller(name, key)
+        return self._in_time(request) or Caller(self.desk.owner(name), key)
 
     def _in_time(self, request: Request) -> Refusal | None:
         fields = dict(pair.partition("=")[::2] for pair in _all_pairs(request))

@@ -91,6 +91,11 @@ class Desk:
     accounts: Mapping[str, Mapping[str, str]]
     book: Book
     stats: Stats = field(default_factory=Stats)
+    revoked: set[str] = field(default_factory=set)
+
+    def owner(self, credential: str) -> str:
+        """Whose orders a credential may touch: its own, or those of the account that its field `of` names."""
+        return self.accounts[credential].get("of", credential)
 
     def cancel(self, order: Order, by: str, twist: Twist) -> Taken:
         """Take a cancel for an order, and count it."""

@@ -24,7 +24,7 @@ from gateway.core.outcome import (
 )
 from gateway.core.wire import NotSent, Unconfirmed
 from gateway.dispatch import Bounds
-from gateway.ports import NoSigner
+from gateway.ports import NoSigner, Unlocked
 
 TOKENS, READS, WINDOW_S = 10, 20, 1.02
 SAID = Facts(venue_code="-1", venue_message="no")
@@ -160,6 +160,50 @@ async def test_a_key_that_is_refused_again_is_not_tried_a_third_time() -> None:
 
     assert (answer.outcome, answer.attempts, answer.facts) == (Outcome.VENUE_AUTH, 2, REFUSED_KEY.facts)
     assert world.story.count("renew") == 1
+
+
+@pytest.mark.parametrize(
+    ("outcome", "proves"),
+    [
+        (Outcome.CANCELLED, True),
+        (Outcome.ACCEPTED, True),
+        (Outcome.TOO_LATE_FILLED, True),
+        (Outcome.NOT_FOUND, False),
+        (Outcome.REJECTED, False),
+        (Outcome.UNKNOWN, False),
+    ],
+)
+@on_virtual_time
+async def test_a_key_on_trial_is_proven_by_what_only_its_owner_is_told(outcome: Outcome, *, proves: bool) -> None:
+    world = World()
+    world.credentials.known[DESK_A] = Unlocked(FakeSigner(), "2", on_trial=True)
+    world.sender.on_cancel = [Settled(outcome)]
+
+    await world.pipeline.cancel(world.ask())
+
+    assert world.credentials.proofs == ([(DESK_A, "2")] if proves else [])
+
+
+@on_virtual_time
+async def test_a_key_that_is_not_on_trial_is_not_told_of() -> None:
+    world = World()
+
+    await world.pipeline.cancel(world.ask())
+
+    assert world.credentials.proofs == []
+
+
+@on_virtual_time
+async def test_a_store_that_hangs_in_a_renewal_does_not_outlive_the_deadline() -> None:
+    world = World()
+    world.sender.on_cancel = [REFUSED_KEY]
+    world.credentials.renewal_s = 60.0
+    began = world.clock.monotonic()
+
+    answer = await world.pipeline.cancel(world.ask(within_s=3.0))
+
+    assert (answer.outcome, answer.attempts) == (Outcome.VENUE_AUTH, 1)
+    assert world.clock.monotonic() - began < 3.5
 
 
 @pytest.mark.parametrize(

@@ -219,3 +219,16 @@ async def test_form_of_another_content_type_is_refused(client: Clients) -> None:
 
     assert said.json["code"] == "0001"
     assert (await hashkey.stats())["rejected_reasons"] == {"wrong_content_type": 1}
+
+
+async def test_revoked_key_is_refused_until_it_is_given_back(client: Clients) -> None:
+    hashkey = client("hashkey")
+    (order,) = await hashkey.orders()
+
+    await hashkey.control("POST", "revoked", {"revoked": ["desk-a"]})
+    refused = await hashkey.signed("DELETE", f"{ORDER}?orderId={order['order_id']}")
+    await hashkey.control("POST", "revoked", {"revoked": []})
+    taken = await hashkey.signed("DELETE", f"{ORDER}?orderId={order['order_id']}")
+
+    assert (refused.status, refused.json["code"], taken.status) == (400, "0102", 200)
+    assert (await hashkey.stats())["rejected_reasons"] == {"revoked_key": 1}

@@ -1,0 +1,198 @@
+"""Keys that are rotated and revoked under load, and a store that goes away, for each provider.
+
+HashKey's sandbox has two keys of one account and can take one back; nothing tells the gateway but its refusals.
+"""
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from real_bao import Bao
+from real_moto import KEYS, REGION, Moto
+from real_valkey import Server
+from sandbox_client import lenient
+from service_process import Gateway, Tree, rested, sandbox_beside, serving, tree_of
+from service_rig import Rig, Said, caller_session
+from store_rigs import PROVIDERS, AwsRig, SealedRig, StoreRig, VaultRig, rig_of
+
+from gateway.core.model import Account, VenueId
+from gateway.sandbox.config import DEFAULT_CREDENTIALS
+from gateway.sandbox.server import Sandbox
+
+PER_S = 200
+LONG_RUN = os.environ.get("CANCEL_GATEWAY_ROTATION_S")  # `make rotation`
+LOAD_S = float(LONG_RUN or "1")
+DESK = Account(VenueId("hashkey"), "desk-a")
+OLD = DEFAULT_CREDENTIALS["hashkey"]["desk-a"]
+NEW = {"api_key": "rotated-key-of-desk-a", "secret": "rotated-secret-of-desk-a"}
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    keys = DEFAULT_CREDENTIALS["hashkey"] | {"desk-a-next": NEW | {"of": "desk-a"}}
+    with sandbox_beside(lenient(credentials=DEFAULT_CREDENTIALS | {"hashkey": keys})) as started:
+        yield started
+
+
+@dataclass
+class Scene:
+    """A gateway on a store of some provider."""
+
+    store: StoreRig
+    rig: Rig
+    gateway: Gateway
+    said: list[Said] = field(default_factory=list)
+
+    async def load(self, seconds: float) -> None:
+        """So many cancels a second, each for an order of its own, whatever becomes of the others."""
+        count = round(PER_S * seconds)
+        orders = await self.rig.orders("hashkey", count, account="desk-a")
+        began = time.monotonic()
+        async with asyncio.TaskGroup() as tasks:
+            for number, order in enumerate(orders):
+                await asyncio.sleep(began + number / PER_S - time.monotonic())
+                tasks.create_task(self._cancel(order["order_id"]))
+
+    async def _cancel(self, order_id: str) -> None:
+        self.said.append(await self.rig.desk().cancel("hashkey", order_id, {"X-Request-Timeout-Ms": "10000"}))
+
+    async def revoke(self, *credentials: str) -> None:
+        await self.rig.venue("hashkey").control("POST", "revoked", {"revoked": list(credentials)})
+
+    async def refused(self) -> int:
+        """How often the venue was shown a key that it had revoked."""
+        return int((await self.rig.venue("hashkey").stats())["rejected_reasons"].get("revoked_key", 0))
+
+    async def credential(self) -> dict[str, Any]:
+        """The account as `GET /venues` shows it."""
+        states = (await self.rig.desk().call("GET", "/venues")).json["venues"]
+        return next(each for each in states if (each["venue"], each["account"]) == DESK_SHOWN)
+
+    async def until(self, **wanted: object) -> float:
+        """Wait until the account stands so; how long it took."""
+        began = time.monotonic()
+        async with asyncio.timeout(15):
+            while not wanted.items() <= (await self.credential()).items():  # noqa: ASYNC110  another process
+                await asyncio.sleep(0.02)
+        return time.monotonic() - began
+
+    def outcomes(self) -> Counter[str]:
+        return Counter(each.outcome for each in self.said)
+
+
+DESK_SHOWN = (DESK.venue, DESK.name)
+
+
+def secrets_of(store: StoreRig) -> tuple[Tree, dict[str, str]]:
+    """The section of the settings, and what stands in the environment beside it."""
+    common: Tree = {"refresh_seconds": 1, "stale_seconds": 600}
+    match store:
+        case SealedRig():
+            return common | {"provider": "sealed", "sealed_file": str(store.file.path)}, {
+                "CANCEL_GATEWAY_PASSPHRASE": "passphrase"
+            }
+        case VaultRig():
+            vault = {"address": store.bao.url, "path": store.folder + "/{venue}/{account}", "auth": "token"}
+            return common | {"provider": "vault", "vault": vault}, {"VAULT_TOKEN": store.bao.token("gateway", "1h")}
+        case AwsRig():
+            aws = {"region": REGION, "name": store.folder + "/{venue}/{account}", "endpoint_url": store.moto.url}
+            return common | {"provider": "aws", "aws": aws}, dict(KEYS)
+        case _:
+            return common | {"provider": "files", "directory": str(store.folder)}, {}  # type: ignore[attr-defined]  # the one left
+
+
+@asynccontextmanager
+async def scene_of(
+    provider: str, sandbox: Sandbox, valkey: Server, folder: Path, bao: Bao, moto: Moto
+) -> AsyncIterator[Scene]:
+    with rig_of(provider, folder, bao, moto) as store:
+        store.put(DESK, OLD)
+        secrets, environment = secrets_of(store)
+        tree = tree_of(sandbox, rested(valkey), folder, batching=False) | {"secrets": secrets}
+        tree["venues"] = {"hashkey": tree["venues"]["hashkey"]}
+        with serving(tree, folder / "service", warm=False, **environment) as gateway:  # type: ignore[arg-type]  # none is called warm
+            async with caller_session() as http:
+                scene = Scene(store, Rig(gateway, sandbox, http), gateway)
+                await scene.until(credential="ok")
+                yield scene
+                await scene.rig.venue("hashkey").control("POST", "reset")
+
+
+@pytest.fixture
+async def scene(
+    provider: str,
+    sandbox: Sandbox,
+    valkey_session: Server,
+    tmp_path: Path,
+    bao_session: Bao,
+    moto_session: Moto,
+) -> AsyncIterator[Scene]:
+    async with scene_of(provider, sandbox, valkey_session, tmp_path, bao_session, moto_session) as made:
+        yield made
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_rotation_under_load_fails_no_cancel(scene: Scene) -> None:
+    """The old key is revoked before anybody can have read the new one: refusals alone must bring it."""
+    load = asyncio.create_task(scene.load(LOAD_S))
+    await asyncio.sleep(LOAD_S / 3)
+    await asyncio.to_thread(scene.store.put, DESK, NEW)
+    await scene.revoke("desk-a")
+    await load
+    refused = await scene.refused()
+    await scene.load(0.2)
+
+    assert scene.outcomes() == {"cancelled": len(scene.said)}
+    assert len(scene.said) == round(PER_S * LOAD_S) + round(PER_S * 0.2)
+    assert max(each.json["attempts"] for each in scene.said) <= 2
+    assert refused == sum(each.json["attempts"] - 1 for each in scene.said)  # each at most once
+    assert await scene.refused() == refused  # and none after that
+    assert scene.gateway.heard("credential.proven", account="desk-a")
+
+
+@pytest.mark.parametrize("provider", PROVIDERS if LONG_RUN else PROVIDERS[:1])
+async def test_key_that_the_venue_does_not_know_yet_leaves_the_old_one_at_work(scene: Scene) -> None:
+    await scene.revoke("desk-a-next")
+    load = asyncio.create_task(scene.load(LOAD_S))
+    await asyncio.sleep(0.1)
+    await asyncio.to_thread(scene.store.put, DESK, NEW)
+    await scene.until(credential="fallback")
+    await load
+    fallback = await scene.rig.count('credential_fallback{venue="hashkey"}')
+    during = scene.outcomes()
+    await scene.revoke("desk-a")  # now the venue knows the new one, and takes the old one back
+    await scene.load(0.2)
+
+    assert during == {"cancelled": round(PER_S * LOAD_S)}
+    assert fallback == 1
+    assert scene.outcomes() == {"cancelled": len(scene.said)}
+    assert (await scene.credential())["credential"] == "ok"
+    assert len(scene.gateway.lines("credential.fell_back")) == 1
+
+
+@pytest.mark.parametrize("provider", PROVIDERS if LONG_RUN else ("vault",))
+async def test_outage_of_the_store_under_load_fails_no_cancel(scene: Scene) -> None:
+    """Ten minutes of outage in short: it is read again every second, so that two seconds are two intervals."""
+    scene.store.lose()
+    load = asyncio.create_task(scene.load(LOAD_S))
+    await scene.until(credential="stale")
+    ready = await scene.rig.admin.call("GET", "/readyz")
+    await load
+    scene.store.find()
+    await asyncio.to_thread(scene.store.put, DESK, NEW)
+    version = (await scene.credential())["credential_version"]
+    back_s = await scene.until(credential="ok")
+
+    assert scene.outcomes() == {"cancelled": len(scene.said)}
+    assert (ready.status, ready.json["components"]["secrets"]["ok"]) == (200, False)
+    assert "hashkey:desk-a stale" in ready.json["components"]["secrets"]["detail"]
+    assert (await scene.credential())["credential_version"] != version
+    assert back_s < 3
+    assert len(scene.gateway.lines("credential.store_down")) == 1
