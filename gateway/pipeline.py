@@ -56,6 +56,8 @@ from gateway.weather import Weather
 
 US_PER_S = 1_000_000
 TRY_AGAIN_MS = 1000
+# Of the time that is left, a renewal may take so much: what comes after it needs some as well.
+RENEWAL_SHARE = 0.8
 # What a venue says of an order only to somebody whose signature it has taken; a refusal may come before that.
 CREDENTIAL_TAKEN = frozenset({
     Outcome.CANCELLED, Outcome.ALREADY_CANCELLED, Outcome.ACCEPTED, Outcome.TOO_LATE_FILLED, Outcome.CLOSED,
@@ -310,7 +312,7 @@ class Pipeline:
     async def _once_renewed(self, course: Course, refused: AuthRefused) -> Told | NoSigner:
         """Once more with a newer credential. The venue counted the first try, so this one pays a slot of its own."""
         try:
-            async with asyncio.timeout(course.left_s(self.clock.monotonic())):
+            async with asyncio.timeout(course.left_s(self.clock.monotonic()) * RENEWAL_SHARE):
                 renewed = await self.credentials.renew(course.account, course.unlocked)
         except TimeoutError:
             return refused
