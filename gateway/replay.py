@@ -84,6 +84,9 @@ class Replay:
             self._broken.update(names)
             return
         follows = _interpreted(venue, str(tree.get("op")), reply, orders)
+        if not follows:  # a kind of request that this version does not know
+            self._tally = replace(self._tally, withheld=self._tally.withheld + 1)
+            return
         words = [word(one) for one in follows]
         self._tally = replace(self._tally, replies=self._tally.replies + 1)
         if words != said:

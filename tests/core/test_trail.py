@@ -189,6 +189,15 @@ def test_reply_that_repeats_what_the_request_hides_leaves_its_digest_only(hidden
     assert reply_in(said) is None
 
 
+def test_reply_to_a_request_without_a_signature_is_kept() -> None:
+    request = WireRequest("GET", "https://venue.example/v1/order", ())
+
+    said = tree_of(exchanged(Reply(200, {}, b"{}"), request))["reply"]
+
+    assert isinstance(said, dict)
+    assert said["body"] == "{}"
+
+
 def test_short_values_and_harmless_headers_do_not_hide_a_reply() -> None:
     assert reply_of(b'{"short": "yes", "kind": "application/json"}')["body"]
 
