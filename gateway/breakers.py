@@ -61,7 +61,7 @@ class Breakers:
     def knock(self, account: Account, version: str, lane: Lane) -> Shut | None:
         """Before a slot is taken: what stands against it. Where a probe is due, this one is it."""
         host = self._hosts[account.venue]
-        if host.until is None and account not in self._credentials:
+        if host.until is None and not self._credentials:
             return None
         now, early = self._clock.monotonic(), lane is Lane.KILL
         known = rules.knock(host, now, ON_ITS_WAY_S, early=early)
@@ -98,10 +98,10 @@ class Breakers:
 
     def felt(self, venue: VenueId, result: SendResult) -> None:
         """What came of a request, as far as the host is concerned."""
-        if (isinstance(result, NotSent) and result.here) or venue in self._off:
+        host, good = self._hosts[venue], isinstance(result, Reply)
+        if (good and host is CLOSED) or (isinstance(result, NotSent) and result.here) or venue in self._off:
             return
-        host, now = self._hosts[venue], self._clock.monotonic()
-        good = isinstance(result, Reply)
+        now = self._clock.monotonic()
         after = rules.succeed(host) if good else rules.fail(host, HOST, now, self._roll())
         if after is host:
             return
@@ -111,10 +111,13 @@ class Breakers:
 
     def judged(self, account: Account, version: str, verdict: Verdict) -> None:
         """What came of a request, as far as the credential is concerned; limits and nonsense prove nothing of it."""
-        if isinstance(verdict, Throttled | Unclear) or account.venue in self._off:
+        refused = isinstance(verdict, AuthRefused)
+        if (not refused and not self._credentials) or account.venue in self._off:
+            return
+        if isinstance(verdict, Throttled | Unclear):
             return
         held, breaker = self._credentials.get(account, (version, CLOSED))
-        if isinstance(verdict, AuthRefused):
+        if refused:
             known = breaker if held == version else CLOSED
             self._hold(account, version, rules.fail(known, CREDENTIAL, self._clock.monotonic(), self._roll()))
         elif held != version:

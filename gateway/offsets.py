@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from gateway.core.http_date import http_date_ms
 from gateway.core.model import VenueId
-from gateway.core.offset import Offset, Span, learn, seen, signing_time
+from gateway.core.offset import Offset, Span, learn, seen
 from gateway.core.outcome import Outcome
 from gateway.core.shut import Shut
 from gateway.core.wire import NotSent, Reply
@@ -19,6 +19,7 @@ from gateway.venues.base import Clocked
 
 LOOK_AGAIN_S = 5.0
 TRY_AGAIN_S = 1.0
+KNOWN_MS, ROUNDING_MS = 1000, 2
 DATE_GRAIN_MS, STAMP_GRAIN_MS = 1000, 1
 MS_PER_S, US_PER_MS = 1000, 1000
 OFF = NotSent("this gateway's clock and the venue's differ too much to sign", here=True)
@@ -34,6 +35,9 @@ class Watch:
     word: str = "ok"
     try_at: float = 0.0
     trying: bool = False
+    proven: int = 0
+    shift: int = 0
+    known_until: int = 0
 
 
 class Offsets:
@@ -51,15 +55,15 @@ class Offsets:
         watch, wall = self._watches[venue], self._clock.now_ms()
         if watch.rule is None or watch.offset.held is None:
             return wall
-        at = signing_time(watch.offset, wall, self._steady(), watch.rule.clock_bound_ms)
-        if at is None and watch.trying:
-            watch.trying, at = False, wall
-        return at
+        if abs(proven := self._proven(venue, watch)) <= watch.rule.clock_bound_ms:
+            return wall + proven
+        trying, watch.trying = watch.trying, False
+        return wall if trying else None
 
     def knock(self, venue: VenueId) -> Shut | None:
         """Before a slot is taken: whether our clocks differ too much. Where a try is due, this one is it."""
         watch = self._watches[venue]
-        if watch.rule is None or watch.offset.held is None or not self._is_off(venue, watch):
+        if watch.rule is None or abs(self._proven(venue, watch)) <= watch.rule.clock_bound_ms:
             return None
         now = self._clock.monotonic()
         if now >= watch.try_at:
@@ -82,29 +86,38 @@ class Offsets:
         span = _shown(watch.rule, reply, left, back)
         if span is not None:
             watch.offset = learn(watch.offset, span, int(back * MS_PER_S), sure=sure)
-            watch.look_at = back + LOOK_AGAIN_S
-            self._is_off(venue, watch)
+            watch.look_at, watch.known_until = back + LOOK_AGAIN_S, 0
+            self._proven(venue, watch)
 
-    def _is_off(self, venue: VenueId, watch: Watch) -> bool:
-        proven = self.proven_ms(venue)
-        off = watch.rule is not None and abs(proven) > watch.rule.clock_bound_ms
-        corrected = watch.rule is not None and proven != 0
-        word = "refused" if off else "corrected" if corrected else "ok"
+    def _tell(self, venue: VenueId, watch: Watch) -> None:
+        if watch.rule is None:
+            return
+        off = abs(watch.proven) > watch.rule.clock_bound_ms
+        word = "refused" if off else "corrected" if watch.proven else "ok"
         if word != watch.word:
             watch.word = word
-            self._told(venue, word, proven)
-        return off
+            self._told(venue, word, watch.proven)
 
     def proven_ms(self, venue: VenueId) -> int:
         """How far the venue's clock is ahead of ours, as far as that is certain; 0 where nothing is."""
-        span = self._watches[venue].offset.against(self._clock.now_ms(), self._steady())
-        return 0 if span is None else span.proven()
+        return self._proven(venue, self._watches[venue])
+
+    def _proven(self, venue: VenueId, watch: Watch) -> int:
+        """Reckoned anew each second, and as soon as the wall clock has been set."""
+        if watch.offset.held is None:
+            return 0
+        wall, steady = self._clock.now_ms(), self._steady()
+        if steady >= watch.known_until or abs(wall - steady - watch.shift) > ROUNDING_MS:
+            span = watch.offset.against(wall, steady)
+            watch.proven = 0 if span is None else span.proven()
+            watch.known_until, watch.shift = steady + KNOWN_MS, wall - steady
+            self._tell(venue, watch)
+        return watch.proven
 
     def standing(self) -> Mapping[VenueId, tuple[str, int]]:
         """Every venue's clock as it stands now, in a word and in ms."""
-        for venue, watch in self._watches.items():
-            self._is_off(venue, watch)
-        return {venue: (watch.word, self.proven_ms(venue)) for venue, watch in self._watches.items()}
+        proven = {venue: self.proven_ms(venue) for venue in self._watches}
+        return {venue: (watch.word, proven[venue]) for venue, watch in self._watches.items()}
 
     def now(self) -> float:
         """The steady clock, in seconds."""

@@ -81,10 +81,3 @@ def learn(offset: Offset, span: Span, steady: int, *, sure: bool = False) -> Off
 def _common(spans: tuple[Span, ...]) -> Span | None:
     low, high = max(span.low for span in spans), min(span.high for span in spans)
     return Span(low, high) if low <= high else None
-
-
-def signing_time(offset: Offset, wall: int, steady: int, bound: int) -> int | None:
-    """What to sign with: our time, moved by what is proven; None where that is more than `bound`."""
-    span = offset.against(wall, steady)
-    proven = 0 if span is None else span.proven()
-    return wall + proven if abs(proven) <= bound else None

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.offset import DRIFT_PER_MS, WITNESSES, Offset, Span, learn, seen, signing_time
+from gateway.core.offset import DRIFT_PER_MS, WITNESSES, Offset, Span, learn, seen
 
 WALL = 1_700_000_000_000
 GRAIN = 1000
@@ -115,14 +115,11 @@ def test_what_is_held_gets_wider_with_age() -> None:
 
 
 @given(st.integers(-5000, 5000), st.integers(0, 2000))
-def test_what_is_signed_with_is_moved_by_no_more_than_is_proven(ahead: int, width: int) -> None:
-    offset = Offset(Span(WALL + ahead, WALL + ahead + width), 0)
+def test_no_more_is_proven_than_the_nearest_difference_that_is_possible(low: int, width: int) -> None:
+    span = Span(low, low + width)
 
-    at = signing_time(offset, WALL, 0, bound=2000)
-
-    proven = 0 if ahead <= 0 <= ahead + width else min(ahead, ahead + width, key=abs)
-    assert at == (WALL + proven if abs(proven) <= 2000 else None)
+    assert span.proven() == min(range(low, low + width + 1), key=abs)
 
 
-def test_as_long_as_nothing_is_known_our_own_time_is_signed_with() -> None:
-    assert signing_time(Offset(), WALL, 0, bound=0) == WALL
+def test_as_long_as_nothing_is_known_nothing_is_said() -> None:
+    assert Offset().against(WALL, 0) is None
