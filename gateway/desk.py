@@ -18,6 +18,7 @@ class Desk:
     timeout_ms: int
     default_account: str | None = None
     batching: bool = True
+    cancel_all: bool = True
     _known: dict[tuple[Account, Op, By], Fare] = field(default_factory=dict, repr=False)
 
     def fare(self, account: Account, op: Op, by: By) -> Fare:

@@ -163,6 +163,9 @@ class Dispatcher:
         await asyncio.gather(*(line.aclose() for line in tuple(self._lines.values())))
 
     def _full(self, seat: Seat) -> Full | None:
+        """A kill is never turned away for those that it makes needless."""
+        if seat.lane is Lane.KILL:
+            return None
         if self._waiting >= self._bounds.waiting:
             return Full(f"{self._waiting} cancels wait already")
         if self._by_caller.get(seat.caller, 0) >= self._bounds.per_caller:
@@ -179,8 +182,14 @@ class Dispatcher:
             closed=self._close,
             count_slot=lambda result: self._count_slot(venue, result),
             lead_s=self._bounds.lead_s,
+            yields=lambda: self._kill_elsewhere(line),
         )
         return line
+
+    def _kill_elsewhere(self, line: Line) -> bool:
+        """Whether a kill of the same account waits in another line, for what may be the same tokens."""
+        others = (other for other in self._lines.values() if other.account == line.account and other is not line)
+        return not line.room.count(Lane.KILL) and any(other.room.count(Lane.KILL) for other in others)
 
     def _close(self, line: Line) -> None:
         self._lines.pop(line.fare.key, None)

@@ -28,6 +28,8 @@ CONFIRM_S = 0.005
 # A storm's first cancels must not use up the batch slots half empty. Only those who queue anyway wait so long.
 FILL_S = 0.01
 BURST_MOST = 16
+# How often a line looks whether the kill that it gives way to, in another line of the account, has its slots.
+YIELD_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Line:
     closed: Callable[["Line"], None]
     count_slot: Callable[[str], None]
     lead_s: float
+    yields: Callable[[], bool] = bool
     room: WaitingRoom[Turn] = field(default_factory=WaitingRoom)
     _held: list[Slot] = field(default_factory=list)
     _holders: dict[bool, asyncio.Task[None]] = field(default_factory=dict)
@@ -127,6 +130,9 @@ class Line:
                 self.closed(self)
 
     async def _hold_one(self, *, urgent: bool) -> None:
+        if self.yields():
+            await asyncio.sleep(YIELD_S)
+            return
         if self.fare.batch is not None and 1 < len(self.room) < self.fare.batch_most:
             self._crowded.clear()
             await _first_of(self._crowded, FILL_S)

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from gateway.core.model import By, Op, OrderRef, VenueId
 from gateway.core.outcome import MEANINGS, Outcome, ReadBack, Seen, Settled, Sighting, Verdict, conclude
 from gateway.core.resolution import AFTER_ACK, AFTER_GRACE, AFTER_SILENCE
+from gateway.core.tally import is_kill
 from gateway.core.trail import Tree, reply_in, word
 from gateway.core.wire import NotSent, Reply
 from gateway.venues.base import Site, Venue, at
@@ -98,6 +99,8 @@ class Replay:
         meaning = MEANINGS.get(Outcome(outcome)) if outcome in set(Outcome) else None
         if meaning is None or not meaning.kept:
             return
+        if any(is_kill(order.value) for order in _orders(tree)):
+            return  # it follows from a list, which is not kept
         names = [_name(tree, order) for order in _orders(tree)]
         follows = {each for name in names for each in _supported(self._read_as.get(name, []))}
         if outcome in follows:
@@ -138,6 +141,7 @@ def _interpreted(venue: Venue, op: str, reply: Reply, orders: tuple[OrderRef, ..
         Op.CANCEL: lambda: (venue.interpret(reply, orders[0]),),
         Op.READ: lambda: (venue.interpret_read(reply, orders[0]),),
         Op.BATCH: lambda: venue.interpret_batch(reply, orders),
+        Op.CANCEL_ALL: lambda: (venue.interpret_cancel_all(reply),),
     }
     return ways[op]() if op in ways and orders else ()
 

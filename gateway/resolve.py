@@ -13,6 +13,7 @@ from gateway.core.idempotency import GONE, SETTLED_AS, Record, RecordId, Settlem
 from gateway.core.model import Account, By, Cancel, Lane, OrderRef, VenueId
 from gateway.core.outcome import AuthRefused, Outcome, Settled, Sighting
 from gateway.core.resolution import GivenUp, Later, Next, judge, sent_at_ms, with_step
+from gateway.core.tally import is_kill
 from gateway.core.trail import Settling
 from gateway.desk import Desk
 from gateway.ports import NO_TRAIL, Clock, Credentials, Log, Meter, NoSigner, OpenRecords, Trail, Unavailable, Unlocked
@@ -41,7 +42,9 @@ class Resolver:
     trail: Trail = NO_TRAIL
 
     def due(self, record: Record) -> bool:
-        """Whether nobody works on it and its end is not known."""
+        """Whether nobody works on it and its end is not known; a kill's names no order that could be looked at."""
+        if is_kill(record.ref):
+            return False
         if record.state is State.UNKNOWN:
             return True
         return record.state in LEASED and record.lease_until_ms < self.clock.now_ms()
@@ -75,6 +78,8 @@ class Resolver:
 
     async def resolve(self, record: Record, deadline: float | None = None) -> Record:
         """Look at the order of a record that was taken over; the record as it then stands."""
+        if is_kill(record.ref):
+            return await self._conclude(record, GivenUp(Outcome.UNKNOWN), self.clock.now_ms())
         until = self.clock.monotonic() + LOOK_S if deadline is None else deadline
         sighting = await self._look(record, until)
         now_ms = self.clock.now_ms()

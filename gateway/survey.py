@@ -13,6 +13,8 @@ from gateway.dispatch import Dispatcher
 from gateway.ports import Continuity, Credentials, Gates, Limiter, Outlook, Unavailable
 from gateway.weather import Weather
 
+SINGLE_REQUESTS = (Op.CANCEL, Op.READ, Op.LIST, Op.CANCEL_ALL)
+
 
 @dataclass(frozen=True, slots=True)
 class Survey:
@@ -82,7 +84,7 @@ def _gate(gate: Gated) -> dict[str, object]:
 
 def limits_of(desk: Desk, account: Account) -> dict[str, Demand]:
     """Every limit that a request of this account can meet, as the urgent lane sees it."""
-    fares = [desk.fare(account, op, by) for op in (Op.CANCEL, Op.READ) for by in By]
+    fares = [desk.fare(account, op, by) for op in SINGLE_REQUESTS for by in By]
     spendings = [fare.single for fare in fares] + [fare.batch for fare in fares if fare.batch is not None]
     return {demand.limit: demand for spending in spendings for demand in spending.urgent}
 

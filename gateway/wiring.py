@@ -36,6 +36,7 @@ from gateway.breakers import Breakers, Change
 from gateway.core.admission import Demand
 from gateway.core.answer import Answer, Asked
 from gateway.core.model import Account, VenueId
+from gateway.core.tally import Kill, Tally
 from gateway.core.trail import Began
 from gateway.core.trail_backlog import Bounds as TrailBounds
 from gateway.courier import Courier
@@ -45,6 +46,7 @@ from gateway.drain import HANDED_OVER, Drain, Times
 from gateway.errand import Errands
 from gateway.follow import Follower
 from gateway.guard import GuardedSender
+from gateway.kill import Killer
 from gateway.offsets import Offsets
 from gateway.pipeline import Pipeline
 from gateway.planner import Planner
@@ -56,6 +58,7 @@ from gateway.settings import Settings
 from gateway.settings.syntax import Listen
 from gateway.stores import store_of
 from gateway.survey import Survey, limits_of
+from gateway.sweep import Hands
 from gateway.venues import ALL
 from gateway.venues.base import Clocked, Venue, at
 from gateway.voyage import Voyages
@@ -65,6 +68,7 @@ from gateway.web.app import admin_app, caller_app, runner
 from gateway.web.codec import answer_body
 from gateway.web.front import Front, Journal
 from gateway.web.health import Component, Vitals
+from gateway.web.kill_codec import kill_body
 from gateway.web.listener import Site
 
 SLOTS_AHEAD = 2
@@ -240,7 +244,15 @@ async def _redis_url(settings: Settings, log: Log, ends: AsyncExitStack) -> str:
 def _cancelling(settings: Settings, shared: Shared, ends: AsyncExitStack) -> Cancelling:
     venues = {venue.id: at(venue, settings.venues[venue.id].site) for venue in ALL if venue.id in settings.venues}
     desks = {
-        venue: Desk(venues[venue], own.limits, own.reserve, own.timeout_ms, own.default_account, own.batching)
+        venue: Desk(
+            venues[venue],
+            own.limits,
+            own.reserve,
+            own.timeout_ms,
+            own.default_account,
+            own.batching,
+            own.cancel_all,
+        )
         for venue, own in settings.venues.items()
     }
     lines = {
@@ -320,6 +332,7 @@ def _front(entrance: Entrance, shared: Shared, parts: Cancelling) -> Front:
         trail=trail,
     )
     follower = Follower(clock, records, resolver)
+    errands = Errands(clock, courier, metrics, trail)
     pipeline = Pipeline(
         desks=parts.desks,
         clock=clock,
@@ -328,7 +341,7 @@ def _front(entrance: Entrance, shared: Shared, parts: Cancelling) -> Front:
         weather=parts.weather,
         retries=Retries(clock, metrics, ROLL),
         dispatcher=parts.dispatcher,
-        errands=Errands(clock, courier, metrics, trail),
+        errands=errands,
         reader=reader,
         follower=follower,
         continuity=limiter,
@@ -342,6 +355,7 @@ def _front(entrance: Entrance, shared: Shared, parts: Cancelling) -> Front:
         door=entrance.door,
         clock=clock,
         pipeline=pipeline,
+        killer=_killer(shared, parts, Hands(clock, parts.keeper, parts.dispatcher, courier, errands, trail), follower),
         planner=Planner(parts.desks, clock, parts.keeper, limiter, parts.dispatcher),
         records=records,
         follower=follower,
@@ -349,6 +363,14 @@ def _front(entrance: Entrance, shared: Shared, parts: Cancelling) -> Front:
         journal=Journal(metrics, shared.log),
         new_request_id=lambda: secrets.token_hex(12),
     )
+
+
+def _killer(shared: Shared, parts: Cancelling, hands: Hands, follower: Follower) -> Killer:
+    def encode(kill: Kill, tally: Tally) -> bytes:
+        return kill_body(kill, tally, shared.clock.now_ms())
+
+    limiter = shared.limiter
+    return Killer(parts.desks, hands, shared.records, follower, limiter, limiter, secrets.token_bytes, encode)
 
 
 def _vitals(front: Front, shared: Shared, parts: Cancelling, entrance: Entrance) -> Vitals:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from gateway.core.admission import Charge, Quota
+from gateway.core.listing import Breadth, Page, Reach
 from gateway.core.model import By, Op, OrderRef, VenueId
 from gateway.core.outcome import (
     Outcome,
@@ -12,7 +13,7 @@ from gateway.core.outcome import (
     Verdict,
 )
 from gateway.core.wire import Reply, WireRequest
-from gateway.venues.base import Login, Option, RefFault, Signer, Site
+from gateway.venues.base import Login, Option, RefFault, Shown, Signer, Site
 
 VENUE = VenueId("venue")
 
@@ -35,6 +36,13 @@ class FakeSigner:
         refs = ",".join(order.value for order in orders)
         return WireRequest("DELETE", f"https://venue.example/batch/{refs}?at={at_ms}", (("x-key", self.name),))
 
+    def listing(self, page: Page, at_ms: int) -> WireRequest | None:
+        url = f"https://venue.example/list/{page.number}/{page.symbol or ''}?at={at_ms}"
+        return WireRequest("GET", url, (("x-key", self.name),))
+
+    def cancel_all(self, symbol: str | None, at_ms: int) -> WireRequest | None:
+        return WireRequest("DELETE", f"https://venue.example/all/{symbol or ''}?at={at_ms}", (("x-key", self.name),))
+
 
 @dataclass(slots=True)
 class FakeVenue:
@@ -50,6 +58,9 @@ class FakeVenue:
     clock_bound_ms: int = 5000
     clock_ms: Callable[[], int] | None = None
     lasting: frozenset[By] = frozenset({By.ORDER_ID})
+    reach: Reach = field(default_factory=Reach)
+    lists: list[Shown] = field(default_factory=list)
+    alls: list[Verdict] = field(default_factory=list)
 
     @property
     def options(self) -> Mapping[str, Option]:
@@ -57,7 +68,13 @@ class FakeVenue:
 
     @property
     def quotas(self) -> Mapping[str, Quota]:
-        return {"cancel": Quota(10, 1000, 20), "read": Quota(20, 1000, 20), "batch": Quota(5, 1000, 20)}
+        return {
+            "cancel": Quota(10, 1000, 20),
+            "read": Quota(20, 1000, 20),
+            "batch": Quota(5, 1000, 20),
+            "list": Quota(20, 1000, 20),
+            "all": Quota(4, 1000, 20),
+        }
 
     def reply(self, verdict: Verdict) -> Reply:
         """A reply to a cancel that will be interpreted so."""
@@ -76,10 +93,17 @@ class FakeVenue:
     def order_ref(self, ref: str, by: By | None, symbol: str | None) -> OrderRef | RefFault:
         return OrderRef(by or By.ORDER_ID, ref, symbol)
 
+    def symbol_fault(self, symbol: str) -> RefFault | None:
+        return None if symbol.isalnum() else RefFault(Outcome.INVALID_REQUEST, "no symbol")
+
     def charges(self, op: Op, by: By) -> tuple[Charge, ...]:
         del by
         if op is Op.BATCH:
             return (Charge("batch"),) if self.batch_most else ()
+        if op is Op.LIST:
+            return (Charge("list"),) if self.reach.page_most else ()
+        if op is Op.CANCEL_ALL:
+            return () if self.reach.cancel_all is Breadth.NONE else (Charge("all", 2),)
         return (Charge("read"),) if op is Op.READ else (Charge("cancel"),)
 
     def unlock(self, fields: Mapping[str, str], site: Site) -> Signer | Login:
@@ -96,3 +120,10 @@ class FakeVenue:
     def interpret_batch(self, reply: Reply, orders: tuple[OrderRef, ...]) -> tuple[Verdict, ...]:
         del reply
         return tuple(self.by_ref.get(order.value, Settled(Outcome.ACCEPTED)) for order in orders)
+
+    def interpret_listing(self, reply: Reply, page: Page) -> Shown:
+        del page
+        return self.lists[int(reply.body)]
+
+    def interpret_cancel_all(self, reply: Reply) -> Verdict:
+        return self.alls[int(reply.body)]

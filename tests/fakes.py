@@ -7,6 +7,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from fake_store import FakeGates, FakeLimiter, FakeRecords
 from fake_venue import VENUE, FakeSigner, FakeVenue
@@ -18,6 +19,7 @@ from gateway.breakers import Breakers, Change
 from gateway.core.admission import Demand
 from gateway.core.answer import Answer, Asked
 from gateway.core.idempotency import RecordId
+from gateway.core.listing import Listing
 from gateway.core.model import Account, By, Cancel, Lane, Op, OrderRef, Scope, VenueId, Wait
 from gateway.core.outcome import (
     OrderState,
@@ -36,6 +38,7 @@ from gateway.dispatch import Bounds, Dispatcher
 from gateway.errand import Errands
 from gateway.follow import Follower
 from gateway.guard import GuardedSender
+from gateway.kill import Killer
 from gateway.offsets import Offsets
 from gateway.pipeline import Pipeline
 from gateway.planner import Planner
@@ -43,10 +46,15 @@ from gateway.ports import Condition, NoSigner, Unavailable, Unlocked, always
 from gateway.reader import Reader
 from gateway.resolve import Resolver
 from gateway.survey import Survey
+from gateway.sweep import Hands
 from gateway.voyage import Voyages
 from gateway.watchman import Watchman
 from gateway.weather import Weather
 from gateway.web.codec import answer_body
+from gateway.web.kill_codec import kill_body
+
+if TYPE_CHECKING:
+    from gateway.venues.base import Shown
 
 GIVE_UP_MS = 3_600_000
 DESK_A = Account(VENUE, "desk-a")
@@ -84,6 +92,9 @@ class FakeSender:
         self.cancels: list[Sent] = []
         self.reads: list[Sent] = []
         self.urgent: list[bool] = []
+        self.wides: list[Sent] = []
+        self.on_list: Callable[[WireRequest], Shown | NotSent | Unconfirmed] = lambda _: Listing(())
+        self.on_all: Callable[[WireRequest], Verdict | NotSent | Unconfirmed] = lambda _: Settled(Outcome.ACCEPTED)
 
     async def send(
         self,
@@ -101,6 +112,8 @@ class FakeSender:
             return HELD_BACK
         if "/batch/" in request.url:
             return await self._batch(request)
+        if "/list/" in request.url or "/all/" in request.url:
+            return await self._wide(request)
         reading = request.method == "GET"
         self.story.append("read" if reading else "send")
         (self.reads if reading else self.cancels).append(Sent(self.clock.monotonic(), request))
@@ -111,6 +124,22 @@ class FakeSender:
         said = self.on_cancel.pop(0) if len(self.on_cancel) > 1 else self.on_cancel[0]
         await asyncio.sleep(self.takes_s)
         return said if isinstance(said, NotSent | Unconfirmed) else self.venue.reply(said)
+
+    async def _wide(self, request: WireRequest) -> SendResult:
+        """A page of the list, or a cancel-all; `on_all` empties the book that `open` stands for."""
+        listing = "/list/" in request.url
+        self.story.append("list" if listing else "all")
+        self.wides.append(Sent(self.clock.monotonic(), request))
+        await asyncio.sleep(self.takes_s)
+        said = (self.on_list if listing else self.on_all)(request)
+        if isinstance(said, NotSent | Unconfirmed):
+            return said
+        if isinstance(said, Listing):
+            self.venue.lists.append(said)
+            return Reply(200, {}, str(len(self.venue.lists) - 1).encode())
+        book: list[Any] = self.venue.lists if listing else self.venue.alls
+        book.append(said)
+        return Reply(200, {}, str(len(book) - 1).encode())
 
     async def _batch(self, request: WireRequest) -> SendResult:
         self.batches.append(request.url.partition("/batch/")[2].partition("?")[0].split(","))
@@ -333,6 +362,17 @@ class World:
         )
         self.follower = Follower(self.clock, self.steady, self.resolver)
         self.records.bells.append(self._hear)
+        self.errands = Errands(self.clock, self.courier, self.meter, self.trail)
+        self.killer = Killer(
+            self.desks,
+            Hands(self.clock, self.credentials, self.dispatcher, self.courier, self.errands, self.trail),
+            self.steady,
+            self.follower,
+            self.limiter,
+            self.continuity,
+            self.noise,
+            lambda kill, tally: kill_body(kill, tally, self.clock.now_ms()),
+        )
         self.pipeline = Pipeline(
             desks=self.desks,
             clock=self.clock,
@@ -341,7 +381,7 @@ class World:
             weather=self.weather,
             retries=Retries(self.clock, self.meter, lambda: 1.0),
             dispatcher=self.dispatcher,
-            errands=Errands(self.clock, self.courier, self.meter, self.trail),
+            errands=self.errands,
             reader=self.reader,
             follower=self.follower,
             continuity=self.continuity,

@@ -104,6 +104,7 @@ async def counting(callers: Iterable[Caller]) -> AsyncIterator[Counter]:
         door=door,
         clock=world.clock,
         pipeline=world.pipeline,
+        killer=world.killer,
         planner=world.planner,
         records=world.records,
         follower=world.follower,

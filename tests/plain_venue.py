@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.core.admission import Charge, Quota
+from gateway.core.listing import Page, Reach
 from gateway.core.model import By, Op, OrderRef, Scope, VenueId
 from gateway.core.outcome import AuthRefused, Facts, Outcome, Settled, Sighting, Throttled, Unclear, Verdict
 from gateway.core.wire import Reply, WireRequest
-from gateway.venues.base import BadMaterial, Login, Option, RefFault, Signer, Site, Token
+from gateway.venues.base import BadMaterial, Login, Option, RefFault, Shown, Signer, Site, Token
 
 ID = VenueId("plain")
 
@@ -25,6 +26,14 @@ class PlainSigner:
 
     def batch(self, orders: tuple[OrderRef, ...], at_ms: int) -> WireRequest | None:
         del orders, at_ms
+        return None
+
+    def listing(self, page: Page, at_ms: int) -> WireRequest | None:
+        del page, at_ms
+        return None
+
+    def cancel_all(self, symbol: str | None, at_ms: int) -> WireRequest | None:
+        del symbol, at_ms
         return None
 
 
@@ -58,6 +67,7 @@ class PlainVenue:
     fields: tuple[frozenset[str], ...] = (frozenset({"key"}), frozenset({"user"}))
     batch_most: int = 0
     lasting: frozenset[By] = frozenset({By.ORDER_ID})
+    reach: Reach = field(default_factory=Reach)
 
     @property
     def options(self) -> Mapping[str, Option]:
@@ -73,6 +83,10 @@ class PlainVenue:
 
     def order_ref(self, ref: str, by: By | None, symbol: str | None) -> OrderRef | RefFault:
         return OrderRef(by or By.ORDER_ID, ref, symbol)
+
+    def symbol_fault(self, symbol: str) -> RefFault | None:
+        del symbol
+        return None
 
     def charges(self, op: Op, by: By) -> tuple[Charge, ...]:
         if op is Op.READ:
@@ -100,6 +114,13 @@ class PlainVenue:
 
     def interpret_batch(self, reply: Reply, orders: tuple[OrderRef, ...]) -> tuple[Verdict, ...]:
         return tuple(self.interpret(reply, order) for order in orders)
+
+    def interpret_listing(self, reply: Reply, page: Page) -> Shown:
+        del page
+        return Unclear(f"status {reply.status}")
+
+    def interpret_cancel_all(self, reply: Reply) -> Verdict:
+        return Unclear(f"status {reply.status}")
 
 
 PLAIN = PlainVenue()

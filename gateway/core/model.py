@@ -40,6 +40,8 @@ class Op(StrEnum):
     CANCEL = "cancel"
     BATCH = "batch"
     READ = "read"
+    LIST = "list"
+    CANCEL_ALL = "cancel_all"
 
 
 @unique

@@ -26,6 +26,7 @@ class VenueSettings:
     timeout_ms: int
     batching: bool
     breaker: bool
+    cancel_all: bool
     reserve: int
     connections: int
     warm_connections: int
@@ -56,6 +57,7 @@ def _venue(section: Section, venue: Venue) -> VenueSettings:
             timeout_ms=own.whole("timeout_ms", 2000, 1, 60_000),
             batching=own.flag("batching", default=True),
             breaker=own.flag("breaker", default=True),
+            cancel_all=own.flag("cancel_all", default=True),
             reserve=_reserve(own, venue, limits),
             connections=own.whole("connections", 64, 1, 10_000),
             warm_connections=own.whole("warm_connections", 2, 0, 64),

@@ -15,6 +15,7 @@ from typing import assert_never, final
 import orjson
 
 from gateway.core.admission import Charge, Quota
+from gateway.core.listing import Page, Reach
 from gateway.core.model import By, Op, OrderRef, VenueId
 from gateway.core.outcome import (
     AuthRefused,
@@ -31,7 +32,7 @@ from gateway.core.outcome import (
     Verdict,
 )
 from gateway.core.wire import Reply, WireRequest
-from gateway.venues.base import BadMaterial, Option, RefFault, Site, Token
+from gateway.venues.base import BadMaterial, Option, RefFault, Shown, Site, Token
 from gateway.venues.material import bearer_text, field_text, is_bearer
 from gateway.venues.reading import (
     amount,
@@ -104,6 +105,12 @@ class B2TraderSigner:
         return self.cancel(order, at_ms)
 
     def batch(self, orders: tuple[OrderRef, ...], at_ms: int) -> None:
+        """There is no such call."""
+
+    def listing(self, page: Page, at_ms: int) -> None:
+        """There is no such call: open orders come by a stream only."""
+
+    def cancel_all(self, symbol: str | None, at_ms: int) -> None:
         """There is no such call."""
 
 
@@ -191,6 +198,9 @@ class B2Trader:
     quotas: Mapping[str, Quota] = QUOTAS
     batch_most = 0
     lasting = frozenset({By.ORDER_ID})
+    reach = Reach(
+        blind="b2trader documents neither a list of open orders nor a cancel-all: what is open can't be known"
+    )
 
     def order_ref(self, ref: str, by: By | None, symbol: str | None) -> OrderRef | RefFault:  # noqa: ARG002  ids suffice
         """Order ids are letters and digits; nothing else may enter the path."""
@@ -200,12 +210,16 @@ class B2Trader:
             return RefFault(Outcome.INVALID_REQUEST, "a b2trader order id is 1 to 64 letters and digits")
         return OrderRef(By.ORDER_ID, ref)
 
+    def symbol_fault(self, symbol: str) -> RefFault | None:  # noqa: ARG002  whatever it is
+        """No call takes one."""
+        return RefFault(Outcome.INVALID_REQUEST, "b2trader has no call that takes a symbol")
+
     def charges(self, op: Op, by: By) -> tuple[Charge, ...]:  # noqa: ARG002  there is one kind of id
         """One token for the one call there is."""
         match op:
             case Op.CANCEL | Op.READ:
                 return (Charge("cancel"),)
-            case Op.BATCH:
+            case Op.BATCH | Op.LIST | Op.CANCEL_ALL:
                 return ()
             case _:
                 assert_never(op)
@@ -254,6 +268,14 @@ class B2Trader:
     def interpret_batch(self, reply: Reply, orders: tuple[OrderRef, ...]) -> tuple[Verdict, ...]:  # noqa: ARG002  no such call
         """There is no batch call, so no reply to one says anything."""
         return tuple(Unclear("no batch call") for _ in orders)
+
+    def interpret_listing(self, reply: Reply, page: Page) -> Shown:  # noqa: ARG002  no such call
+        """There is no list, so no reply to one says anything."""
+        return Unclear("no list")
+
+    def interpret_cancel_all(self, reply: Reply) -> Verdict:  # noqa: ARG002  no such call
+        """There is no cancel-all, so no reply to one says anything."""
+        return Unclear("no cancel-all")
 
 
 def _by_status(facts: Facts, order: OrderRef) -> Verdict:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from gateway.core.admission import Charge, Quota
+from gateway.core.listing import Listing, Page, Reach
 from gateway.core.model import By, Op, OrderRef, VenueId
 from gateway.core.outcome import AuthRefused, Outcome, Sighting, Throttled, Unclear, Verdict
 from gateway.core.wire import Reply, WireRequest
@@ -17,6 +18,9 @@ class BadMaterial(Exception):  # noqa: N818  named for what it is: the material,
         super().__init__(f"{field_name}: {problem}")
         self.field = field_name
         self.problem = problem
+
+
+Shown = Listing | AuthRefused | Throttled | Unclear
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,14 @@ class Signer(Protocol):
 
     def batch(self, orders: tuple[OrderRef, ...], at_ms: int) -> WireRequest | None:
         """One request that cancels all of these (same kind of id); None where the venue has no such call."""
+        ...
+
+    def listing(self, page: Page, at_ms: int) -> WireRequest | None:
+        """One page of what is open; None where the venue has no such list."""
+        ...
+
+    def cancel_all(self, symbol: str | None, at_ms: int) -> WireRequest | None:
+        """One request that cancels all that is open, of a symbol or at all; None where the venue has none so wide."""
         ...
 
 
@@ -122,8 +134,17 @@ class Venue(Protocol):
         """The kinds of id that never name another order later. Only what such an id names can be known as gone."""
         ...
 
+    @property
+    def reach(self) -> Reach:
+        """How far its calls go where everything has to go."""
+        ...
+
     def order_ref(self, ref: str, by: By | None, symbol: str | None) -> OrderRef | RefFault:
         """Check a reference against the venue's alphabet, and settle which kind of id it is."""
+        ...
+
+    def symbol_fault(self, symbol: str) -> RefFault | None:
+        """Why a symbol can't stand in a list or a cancel-all; None where it can."""
         ...
 
     def charges(self, op: Op, by: By) -> tuple[Charge, ...]:
@@ -144,6 +165,14 @@ class Venue(Protocol):
 
     def interpret_batch(self, reply: Reply, orders: tuple[OrderRef, ...]) -> tuple[Verdict, ...]:
         """What a reply to `batch` means for each order, in their order. Total likewise."""
+        ...
+
+    def interpret_listing(self, reply: Reply, page: Page) -> Shown:
+        """What a reply to `listing` shows. Total likewise; a page with a row that can't be read shows nothing."""
+        ...
+
+    def interpret_cancel_all(self, reply: Reply) -> Verdict:
+        """What a reply to `cancel_all` means. Total likewise."""
         ...
 
 

@@ -9,12 +9,14 @@ checked by the execution venue too ("slow"), so its 204 is `cancelled`. Only `ba
 sent; a venue that was not told reads the weaker meaning.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import ClassVar, assert_never, final
 
 from gateway.core.admission import Charge, Quota
+from gateway.core.listing import Listing, Page, Reach
 from gateway.core.model import By, Op, OrderRef, VenueId
 from gateway.core.outcome import (
     AuthRefused,
@@ -30,20 +32,24 @@ from gateway.core.outcome import (
     Verdict,
 )
 from gateway.core.wire import Reply, WireRequest
-from gateway.venues.base import BadMaterial, Option, RefFault, Site, Token
+from gateway.venues.base import BadMaterial, Option, RefFault, Shown, Site, Token
 from gateway.venues.material import bearer_text, field_text, header_text, is_bearer, is_int32
+from gateway.venues.naming import Shape, symbol_fault
 from gateway.venues.reading import (
     amount,
+    count,
     difference,
     in_own_voice,
+    items,
     json_object,
+    listed,
     refused_by_credential,
     refused_by_status,
     text,
 )
 
 # ETNA publishes no limits; 5 a second is a guess on the careful side, and can be configured.
-QUOTAS = MappingProxyType({"cancel": Quota(tokens=5, per_ms=1000), "read": Quota(tokens=5, per_ms=1000)})
+QUOTAS = MappingProxyType({name: Quota(tokens=5, per_ms=1000) for name in ("cancel", "read", "list")})
 
 PLAIN, SYNC = "orders", "syncorders"
 OPTIONS = MappingProxyType({"form": Option(PLAIN, choices=(PLAIN, SYNC))})
@@ -94,6 +100,10 @@ STATES = {
     "PendingReplace": OrderState.OPEN,
 }
 DAY_END = frozenset({"DoneForDay", "Calculated"})
+STILL_THERE = frozenset({OrderState.OPEN, OrderState.PENDING_CANCEL, None})
+MAY_TRADE = [str(n) for n, name in enumerate(NUMBERED) if name in DAY_END or STATES.get(name) in STILL_THERE - {None}]
+PAGE_MOST = 100
+SYMBOL = Shape(re.compile(r"[A-Za-z0-9./_-]{1,64}"), "1 to 64 of A-Z a-z 0-9 . / _ -")
 
 # Answers to a cancel that say nothing certain about the order. 409 and 422 are documented without a cause or a body,
 # 404 not at all; each proves that this cancel did nothing, so a cancelled order was cancelled before.
@@ -123,18 +133,26 @@ class EtnaSigner:
 
     def cancel(self, order: OrderRef, at_ms: int) -> WireRequest:  # noqa: ARG002  nothing is timed here
         """One order, in the form that is configured."""
-        return self._request("DELETE", self.terms.form, order)
+        return self._request("DELETE", f"{self.terms.form}/{order.value}")
 
     def read(self, order: OrderRef, at_ms: int) -> WireRequest:  # noqa: ARG002  likewise
         """One order, as the API knows it."""
-        return self._request("GET", PLAIN, order)
+        return self._request("GET", f"{PLAIN}/{order.value}")
 
     def batch(self, orders: tuple[OrderRef, ...], at_ms: int) -> None:
         """There is no such call."""
 
-    def _request(self, method: str, form: str, order: OrderRef) -> WireRequest:
+    def listing(self, page: Page, at_ms: int) -> WireRequest:  # noqa: ARG002  likewise
+        """One page of what may still trade, whatever its symbol: the filter's words for symbols are not documented."""
+        wanted = f"filter=Status%20in%20({','.join(MAY_TRADE)})"
+        return self._request("GET", f"{PLAIN}?pageNumber={page.number}&pageSize={PAGE_MOST}&{wanted}")
+
+    def cancel_all(self, symbol: str | None, at_ms: int) -> None:
+        """There is no such call."""
+
+    def _request(self, method: str, target: str) -> WireRequest:
         terms = self.terms
-        url = f"{terms.base_url}/v1.0/accounts/{terms.account_id}/{form}/{order.value}"
+        url = f"{terms.base_url}/v1.0/accounts/{terms.account_id}/{target}"
         headers = (
             ("Accept", "application/json"),
             ("Et-App-Key", terms.app_key),
@@ -246,6 +264,10 @@ class Etna:
     quotas: ClassVar[Mapping[str, Quota]] = QUOTAS
     batch_most = 0
     lasting: ClassVar[frozenset[By]] = frozenset({By.ORDER_ID})
+    reach = Reach(
+        page_most=PAGE_MOST,
+        blind="orders in the state Error and mutual-fund orders are neither cancelled nor counted",
+    )
 
     def at(self, site: Site) -> "Etna":
         """The venue with the form that `site` asks for."""
@@ -259,6 +281,10 @@ class Etna:
             return RefFault(Outcome.INVALID_REQUEST, "an etna order id is 1 to 2147483647, without leading zeros")
         return OrderRef(By.ORDER_ID, ref)
 
+    def symbol_fault(self, symbol: str) -> RefFault | None:
+        """A symbol is looked for in the list; it enters no request."""
+        return symbol_fault(symbol, SYMBOL)
+
     def charges(self, op: Op, by: By) -> tuple[Charge, ...]:  # noqa: ARG002  there is one kind of id
         """One token of the limit that is called as the request."""
         match op:
@@ -266,7 +292,9 @@ class Etna:
                 return (Charge("cancel"),)
             case Op.READ:
                 return (Charge("read"),)
-            case Op.BATCH:
+            case Op.LIST:
+                return (Charge("list"),)
+            case Op.BATCH | Op.CANCEL_ALL:
                 return ()
             case _:
                 assert_never(op)
@@ -314,6 +342,35 @@ class Etna:
     def interpret_batch(self, reply: Reply, orders: tuple[OrderRef, ...]) -> tuple[Verdict, ...]:  # noqa: ARG002  no such call
         """There is no batch call, so no reply to one says anything."""
         return tuple(Unclear("no batch call") for _ in orders)
+
+    def interpret_listing(self, reply: Reply, page: Page) -> Shown:
+        """The rows that are not done, if every one of them can be read."""
+        said = json_object(reply.body) or {}
+        complaint = Facts(venue_message=_message(said))
+        if (refused := refused_by_credential(reply, complaint) or refused_by_status(reply, complaint)) is not None:
+            return refused
+        total, orders = count(said, "TotalCount"), listed(items(said, "Result"), _row)
+        empty = page.number == 0 and not items(said, "Result")
+        if reply.status != OK or total is None or orders is None or (empty and total):
+            return Unclear(f"http {reply.status} without a list that can be read to its end", complaint)
+        there = zip(orders, items(said, "Result"), strict=True)
+        wanted = tuple(order for order, row in there if _still_there(row) and page.symbol in {None, order.symbol})
+        return Listing(wanted, (page.number + 1) * PAGE_MOST < total, total)
+
+    def interpret_cancel_all(self, reply: Reply) -> Verdict:  # noqa: ARG002  no such call
+        """There is no cancel-all, so no reply to one says anything."""
+        return Unclear("no cancel-all")
+
+
+def _row(row: Mapping[str, object]) -> OrderRef | None:
+    found, symbol = text(row, "Id") or "", text(row, "Symbol")
+    return OrderRef(By.ORDER_ID, found, symbol) if is_int32(found) and symbol else None
+
+
+def _still_there(row: object) -> bool:
+    """A state that nobody knows counts as open: only what is known to be done may be left out."""
+    said = row if isinstance(row, dict) else {}
+    return _state(said, _order_facts(said)) in STILL_THERE
 
 
 def _taken(said: Mapping[str, object], order: OrderRef) -> Settled | Unclear:

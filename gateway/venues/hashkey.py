@@ -14,8 +14,10 @@ from typing import final
 from urllib.parse import quote
 
 from gateway.core.admission import Charge, Quota
+from gateway.core.listing import Breadth, Listing, Page, Reach
 from gateway.core.model import By, Op, OrderRef, Scope, VenueId
 from gateway.core.outcome import (
+    NOTHING_SAID,
     AuthRefused,
     Facts,
     OrderState,
@@ -30,12 +32,14 @@ from gateway.core.outcome import (
     Verdict,
 )
 from gateway.core.wire import Reply, WireRequest
-from gateway.venues.base import Option, RefFault, Site
+from gateway.venues.base import Option, RefFault, Shown, Site
 from gateway.venues.material import bearer_text
-from gateway.venues.naming import Shape, settle_kind
+from gateway.venues.naming import Shape, settle_kind, symbol_fault
 from gateway.venues.reading import (
     difference,
+    json_list,
     json_object,
+    listed,
     moment_ms,
     refused_by_status,
     retry_after_ms,
@@ -51,7 +55,15 @@ RECV_WINDOW_MOST_MS = 60_000
 # "2 requests per second for query-related endpoints, while order-related endpoints allow 10 requests per second". How
 # an endpoint's weight relates to these is not said; counting it in full is the reading that cannot break a limit.
 QUOTAS = {"cancel": Quota(10, 1000), "read": Quota(2, 1000)}
-CHARGES = {Op.CANCEL: Charge("cancel", 1), Op.BATCH: Charge("cancel", 5), Op.READ: Charge("read", 1)}
+CHARGES = {
+    Op.CANCEL: Charge("cancel", 1),
+    Op.BATCH: Charge("cancel", 5),
+    Op.READ: Charge("read", 1),
+    Op.LIST: Charge("read", 1),
+    Op.CANCEL_ALL: Charge("cancel", 5),
+}
+PAGE_MOST = 1000
+SYMBOL = Shape(re.compile(r"[A-Za-z0-9_-]{1,64}"), "1 to 64 of A-Z a-z 0-9 _ -")
 
 # How escaped characters are hashed is not documented, so none get through that would need it. A leading zero would
 # give one order two names.
@@ -127,6 +139,7 @@ STATES = {
     "FILLED": OrderState.FILLED,
     "REJECTED": OrderState.CLOSED,
 }
+FINISHED = frozenset({"CANCELED", "PARTIALLY_CANCELED", "FILLED", "REJECTED"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,6 +167,17 @@ class HashkeySigner:
         ids = ",".join(order.value for order in orders)
         return self.request("DELETE", "/api/v1/spot/cancelOrderByIds", (("ids", ids),), at_ms)
 
+    def listing(self, page: Page, at_ms: int) -> WireRequest:
+        """The first thousand: there are no pages, and those behind come to light when these are gone."""
+        symbol = (("symbol", page.symbol),) if page.symbol else ()
+        return self.request("GET", "/api/v1/spot/openOrders", (*symbol, ("limit", str(PAGE_MOST))), at_ms)
+
+    def cancel_all(self, symbol: str | None, at_ms: int) -> WireRequest | None:
+        """Up to a thousand orders of one symbol, without which the venue takes none."""
+        if symbol is None:
+            return None
+        return self.request("DELETE", "/api/v1/spot/openOrders", (("symbol", symbol),), at_ms)
+
     def request(self, method: str, path: str, params: tuple[tuple[str, str], ...], at_ms: int) -> WireRequest:
         """Any request: all parameters go into the query, because the venue's pages differ on what a body adds."""
         signed = self.signed_text(params, at_ms)
@@ -180,6 +204,7 @@ class Hashkey:
     quotas: Mapping[str, Quota] = MappingProxyType(QUOTAS)
     batch_most = BATCH_MOST
     lasting = frozenset({By.ORDER_ID})  # of client ids nothing is said
+    reach = Reach(Breadth.SYMBOL, PAGE_MOST, paged=False)
     # The default of recvWindow. "timestamp < server time + 1000 ms" on the other side is made up for likewise.
     clock_bound_ms = 5000
 
@@ -193,6 +218,10 @@ class Hashkey:
         del symbol
         kind = settle_kind(ref, by, SHAPES)
         return kind if isinstance(kind, RefFault) else OrderRef(kind, ref)
+
+    def symbol_fault(self, symbol: str) -> RefFault | None:
+        """A symbol stands in lists and cancel-alls only."""
+        return symbol_fault(symbol, SYMBOL)
 
     def charges(self, op: Op, by: By) -> tuple[Charge, ...]:
         """The endpoint's weight, from the limit of its group. Batches take order ids only: none for client ids."""
@@ -238,6 +267,23 @@ class Hashkey:
         if failed is None or not failed.keys() <= {order.value for order in orders}:
             return (Unclear("the list of failures can't be trusted"),) * len(orders)
         return tuple(failed.get(order.value, Settled(Outcome.ACCEPTED)) for order in orders)
+
+    def interpret_listing(self, reply: Reply, page: Page) -> Shown:
+        """A bare list where all is well; everything else is an object."""
+        rows = json_list(reply.body) if reply.status == OK else None
+        if rows is not None:
+            return _listing(rows, page)
+        body = _granted(reply)
+        if isinstance(body, AuthRefused | Throttled | Unclear):
+            return body
+        return Unclear("no list", body.facts if isinstance(body, Settled | ReadBack) else NOTHING_SAID)
+
+    def interpret_cancel_all(self, reply: Reply) -> Verdict:
+        """`success` alone tells that it was taken."""
+        body = _granted(reply)
+        if not isinstance(body, dict):
+            return body
+        return Settled(Outcome.ACCEPTED) if body.get("success") is True else Unclear("a success that is none")
 
 
 def _granted(reply: Reply) -> dict[str, object] | Verdict:
@@ -288,6 +334,19 @@ def _sighting(body: Mapping[str, object], order: OrderRef) -> Seen | Unclear:
     if state is None:
         return Unclear("no known order status", facts)
     return Seen(state, facts, created_ms=moment_ms(body, "time"))
+
+
+def _listing(rows: list[object], page: Page) -> Listing | Unclear:
+    orders = listed(rows, _row, FINISHED)
+    if orders is None or (page.symbol and any(order.symbol != page.symbol for order in orders)):
+        return Unclear("a list that can't be read to its end")
+    return Listing(orders, more=len(rows) >= PAGE_MOST)
+
+
+def _row(row: Mapping[str, object]) -> OrderRef | None:
+    order_id, symbol = text(row, "orderId") or "", text(row, "symbol") or ""
+    sound = SHAPES[By.ORDER_ID].pattern.fullmatch(order_id) and SYMBOL.pattern.fullmatch(symbol)
+    return OrderRef(By.ORDER_ID, order_id, symbol) if sound else None
 
 
 def _failures(body: Mapping[str, object], reply: Reply) -> dict[str | None, Verdict] | None:

@@ -15,17 +15,20 @@ from typing import assert_never
 from urllib.parse import quote
 
 from gateway.core.admission import Charge, Quota
+from gateway.core.listing import Page, Reach
 from gateway.core.model import By, Op, OrderRef, VenueId
-from gateway.core.outcome import Sighting, Verdict
+from gateway.core.outcome import Sighting, Unclear, Verdict
 from gateway.core.wire import Reply, WireRequest
 from gateway.venues.babyjubjub import PrivateKey, message_integer
-from gateway.venues.base import BadMaterial, Option, RefFault, Site
-from gateway.venues.loopring_replies import batch_verdicts, sighting, verdict
+from gateway.venues.base import BadMaterial, Option, RefFault, Shown, Site
+from gateway.venues.loopring_replies import PAGE_MOST, batch_verdicts, listing, sighting, verdict
 from gateway.venues.material import bearer_text, field_text
-from gateway.venues.naming import Shape, settle_kind
+from gateway.venues.naming import Shape, settle_kind, symbol_fault
 
 BATCH_MOST = 10
 LISTED_MOST = 50
+OPEN_STATUSES = "processing,cancelling,waiting"
+SYMBOL = Shape(re.compile(r"[A-Za-z0-9-]{1,64}"), "1 to 64 of A-Z a-z 0-9 -")
 
 HASH = re.compile(r"0x[0-9a-fA-F]{64}")
 ORDER_ID = re.compile(r"0x[0-9a-fA-F]{64}|[0-9]{1,78}")  # older material has the hash as a decimal number
@@ -77,6 +80,15 @@ class LoopringSigner:
         ids = ",".join(order.value for order in orders)
         return self.request("DELETE", path, self._with_account(_parameter(by), ids))
 
+    def listing(self, page: Page, at_ms: int) -> WireRequest:  # noqa: ARG002  likewise
+        """Everything that is not done, market by market or at all; signed although an API key would do."""
+        params = (("accountId", self.account_id), ("limit", str(PAGE_MOST)), ("offset", str(page.number * PAGE_MOST)))
+        market = (("market", page.symbol),) if page.symbol else ()
+        return self.request("GET", "/api/v3/orders", (*params, *market, ("status", OPEN_STATUSES)))
+
+    def cancel_all(self, symbol: str | None, at_ms: int) -> None:
+        """There is no such call; a cancel without an id meant everything once, and is never sent for that reason."""
+
     def request(self, method: str, path: str, params: Iterable[tuple[str, str]]) -> WireRequest:
         """Sign any request of this account; parameters go into the query, keys ascending."""
         address = self.origin + path
@@ -109,9 +121,11 @@ class Loopring:
     options: Mapping[str, Option] = {}
     batch_most = BATCH_MOST
     lasting = frozenset(By)
+    reach = Reach(page_most=PAGE_MOST)
     quotas: Mapping[str, Quota] = {
         "cancel": Quota(tokens=5, per_ms=1000),
         "read": Quota(tokens=5, per_ms=1000),
+        "list": Quota(tokens=5, per_ms=1000),
         # No rate is published for batches. One a second carries ten orders; raise it where the venue agrees.
         "batch": Quota(tokens=1, per_ms=1000),
     }
@@ -120,6 +134,10 @@ class Loopring:
         """Check a reference, and settle which kind of id it is."""
         kind = settle_kind(ref, By.ORDER_ID if by is None and HASH.fullmatch(ref) else by, SHAPES)
         return OrderRef(kind, ref) if isinstance(kind, By) else kind
+
+    def symbol_fault(self, symbol: str) -> RefFault | None:
+        """A market stands in lists only."""
+        return symbol_fault(symbol, SYMBOL)
 
     def charges(self, op: Op, by: By) -> tuple[Charge, ...]:  # noqa: ARG002  both kinds of id share an endpoint
         """Which limits a request spends from."""
@@ -131,6 +149,10 @@ class Loopring:
                 return Charge("cancel"), Charge("batch")
             case Op.READ:
                 return (Charge("read"),)
+            case Op.LIST:
+                return (Charge("list"),)
+            case Op.CANCEL_ALL:
+                return ()
             case _:
                 assert_never(op)
 
@@ -152,6 +174,14 @@ class Loopring:
     def interpret_batch(self, reply: Reply, orders: tuple[OrderRef, ...]) -> tuple[Verdict, ...]:
         """What a reply to `batch` means for each order, in their order."""
         return batch_verdicts(reply, orders)
+
+    def interpret_listing(self, reply: Reply, page: Page) -> Shown:
+        """What a reply to `listing` shows."""
+        return listing(reply, page)
+
+    def interpret_cancel_all(self, reply: Reply) -> Verdict:  # noqa: ARG002  no such call
+        """There is no cancel-all, so no reply to one says anything."""
+        return Unclear("no cancel-all")
 
 
 def _private_key(fields: Mapping[str, str]) -> PrivateKey:

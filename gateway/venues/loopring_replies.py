@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import orjson
 
+from gateway.core.listing import Listing, Page
 from gateway.core.model import By, OrderRef
 from gateway.core.outcome import (
     NOTHING_SAID,
@@ -26,10 +27,14 @@ from gateway.core.outcome import (
     Verdict,
 )
 from gateway.core.wire import Reply
+from gateway.venues.base import Shown
 from gateway.venues.reading import (
+    count,
     difference,
     inner,
+    items,
     json_object,
+    listed,
     refused_by_credential,
     refused_by_status,
     text,
@@ -38,12 +43,15 @@ from gateway.venues.reading import (
 
 OK = 200
 PART_FAILED, ORDER_UNKNOWN = "104209", "107003"
+PAGE_MOST = 50
 
 HASH = re.compile(r"0x[0-9a-fA-F]{64}")
 NUMBER = re.compile(r"0x[0-9a-fA-F]{64}|[0-9]{1,78}")
 CLIENT_ID = re.compile(r"[A-Za-z0-9._~-]{1,120}")
 AMOUNT = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?")  # the venue counts in the token's smallest unit
 STATUS_IN_TEXT = re.compile(r"\bin status ([a-z_]+) can", re.IGNORECASE)  # "can't", or however it is spelled
+
+DONE = frozenset({"processed", "cancelled", "expired", "failed"})
 
 Reading = Callable[[OrderRef, Facts], Verdict]
 
@@ -163,6 +171,28 @@ def batch_verdicts(reply: Reply, orders: tuple[OrderRef, ...]) -> tuple[Verdict,
     if refused is not None:
         return (refused,) * len(orders)
     return tuple(_batch_verdict(said or {}, order, len(orders)) for order in orders)
+
+
+def listing(reply: Reply, page: Page) -> Shown:
+    """What a reply to one page of the list shows."""
+    said = json_object(reply.body)
+    return _refused(reply, said) or _listing(said or {}, page)
+
+
+def _listing(said: dict[str, object], page: Page) -> Shown:
+    facts = _facts(said)
+    if facts.venue_code is not None:
+        refused = CODES.get(facts.venue_code) is _credential
+        return AuthRefused(facts) if refused else Unclear(f"code {facts.venue_code}", facts)
+    total, orders = count(said, "totalNum"), listed(items(said, "orders"), _row, DONE)
+    if total is None or orders is None or (page.number == 0 and bool(total) is not bool(items(said, "orders"))):
+        return Unclear("a list that can't be read to its end")
+    return Listing(orders, (page.number + 1) * PAGE_MOST < total, total)
+
+
+def _row(row: Mapping[str, object]) -> OrderRef | None:
+    found, market = text(row, "hash") or "", text(row, "market")
+    return OrderRef(By.ORDER_ID, found, market) if NUMBER.fullmatch(found) else None
 
 
 def _refused(reply: Reply, said: dict[str, object] | None) -> AuthRefused | Throttled | Unclear | None:

@@ -25,3 +25,10 @@ def settle_kind(ref: str, by: By | None, shapes: Mapping[By, Shape]) -> By | Ref
     if shapes[kind].pattern.fullmatch(ref) is None:
         return RefFault(Outcome.INVALID_REQUEST, f"{kind} must be {shapes[kind].words}")
     return kind
+
+
+def symbol_fault(symbol: str, shape: Shape) -> RefFault | None:
+    """Why a symbol is refused before anything is touched; None where it is not."""
+    if shape.pattern.fullmatch(symbol) is not None:
+        return None
+    return RefFault(Outcome.INVALID_REQUEST, f"symbol must be {shape.words}")

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from nacl.signing import SigningKey
 
 from gateway.core.admission import Charge, Quota
+from gateway.core.listing import Breadth, Listing, Page, Reach
 from gateway.core.model import By, Op, OrderRef, Scope, VenueId
 from gateway.core.outcome import (
     AuthRefused,
@@ -32,14 +33,17 @@ from gateway.core.outcome import (
 )
 from gateway.core.wire import Reply, WireRequest
 from gateway.venues import base58
-from gateway.venues.base import BadMaterial, Option, RefFault, Site
+from gateway.venues.base import BadMaterial, Option, RefFault, Shown, Site
 from gateway.venues.material import field_text
-from gateway.venues.naming import Shape, settle_kind
+from gateway.venues.naming import Shape, settle_kind, symbol_fault
 from gateway.venues.reading import (
     amount,
+    count,
     difference,
     inner,
+    items,
     json_object,
+    listed,
     moment_ms,
     refused_by_status,
     retry_after_ms,
@@ -52,8 +56,11 @@ BATCH_MOST = 10
 SEED_BYTES = 32
 KEY_PREFIX = "ed25519:"
 
-# "Limit: 10 requests per 1 second", counted per key and per endpoint: each of the six has its own.
-QUOTAS = {name: Quota(10, 1000) for name in ("cancel", "cancel_client", "batch", "batch_client", "read", "read_client")}
+# "Limit: 10 requests per 1 second", counted per key and per endpoint: each of the eight has its own.
+QUOTAS = {
+    name: Quota(10, 1000)
+    for name in ("cancel", "cancel_client", "batch", "batch_client", "read", "read_client", "list", "cancel_all")
+}
 LIMITS = {
     (Op.CANCEL, By.ORDER_ID): "cancel",
     (Op.CANCEL, By.CLIENT_ID): "cancel_client",
@@ -61,7 +68,12 @@ LIMITS = {
     (Op.BATCH, By.CLIENT_ID): "batch_client",
     (Op.READ, By.ORDER_ID): "read",
     (Op.READ, By.CLIENT_ID): "read_client",
+    (Op.LIST, By.ORDER_ID): "list",
+    (Op.LIST, By.CLIENT_ID): "list",
+    (Op.CANCEL_ALL, By.ORDER_ID): "cancel_all",
+    (Op.CANCEL_ALL, By.CLIENT_ID): "cancel_all",
 }
+PAGE_MOST = 500
 
 # The venue's clients disagree about what is signed outside this alphabet. Dots alone would climb in the path of a read,
 # and a leading zero would give one order two names.
@@ -72,7 +84,7 @@ SHAPES = {
         "1 to 36 of A-Z a-z 0-9 . _ ~ -, without a hyphen in front and not dots alone",
     ),
 }
-SYMBOL = re.compile(r"[A-Za-z0-9_]{1,64}")
+SYMBOL = Shape(re.compile(r"[A-Za-z0-9_]{1,64}"), "1 to 64 of A-Z a-z 0-9 _")
 ACCOUNT_ID = re.compile(r"0x[0-9a-fA-F]{64}")
 CODE = re.compile(r"-?[0-9]{1,9}")
 ID_FIELDS = {By.ORDER_ID: "order_id", By.CLIENT_ID: "client_order_id"}
@@ -106,6 +118,7 @@ STATES = {
     "CANCELLED": OrderState.CANCELLED,
     "REJECTED": OrderState.CLOSED,
 }
+DONE = frozenset({"FILLED", "CANCELLED", "REJECTED"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,6 +151,16 @@ class OrderlySigner:
             return self.request("DELETE", "/v1/batch-order", (("order_ids", ids),), at_ms)
         return self.request("DELETE", "/v1/client/batch-order", (("client_order_ids", ids),), at_ms)
 
+    def listing(self, page: Page, at_ms: int) -> WireRequest:
+        """Open orders are called INCOMPLETE; pages count from 1."""
+        symbol = (("symbol", page.symbol),) if page.symbol else ()
+        place = (("page", str(page.number + 1)), ("size", str(PAGE_MOST)))
+        return self.request("GET", "/v1/orders", (*symbol, ("status", "INCOMPLETE"), *place), at_ms)
+
+    def cancel_all(self, symbol: str | None, at_ms: int) -> WireRequest:
+        """Without a symbol, everything."""
+        return self.request("DELETE", "/v1/orders", (("symbol", symbol),) if symbol else (), at_ms)
+
     def request(self, method: str, path: str, params: tuple[tuple[str, str], ...], at_ms: int) -> WireRequest:
         """Any request without a body: time, method and path with query are signed, exactly as they are sent."""
         # The comma stays bare: a client that encoded it would sign another text than the venue's own do.
@@ -167,6 +190,11 @@ class Orderly:
     batch_most = BATCH_MOST
     # "Unique among open orders": a client id may be used again once the earlier order is done.
     lasting = frozenset({By.ORDER_ID})
+    reach = Reach(
+        Breadth.ACCOUNT,
+        PAGE_MOST,
+        blind="conditional (algo) orders stand in a list of their own; they are neither cancelled nor counted",
+    )
     clock_bound_ms = 300_000  # "within 300 seconds"
 
     def told_ms(self, reply: Reply) -> int | None:
@@ -181,9 +209,11 @@ class Orderly:
             return kind
         if symbol is None:
             return RefFault(Outcome.INVALID_REQUEST, "symbol is required for orderly, such as symbol=PERP_ETH_USDC")
-        if SYMBOL.fullmatch(symbol) is None:
-            return RefFault(Outcome.INVALID_REQUEST, "symbol must be 1 to 64 of A-Z a-z 0-9 _")
-        return OrderRef(kind, ref, symbol)
+        return symbol_fault(symbol, SYMBOL) or OrderRef(kind, ref, symbol)
+
+    def symbol_fault(self, symbol: str) -> RefFault | None:
+        """Its own alphabet, as beside an order."""
+        return symbol_fault(symbol, SYMBOL)
 
     def charges(self, op: Op, by: By) -> tuple[Charge, ...]:
         """One token of the endpoint's own limit."""
@@ -223,6 +253,20 @@ class Orderly:
         data = _granted(reply)
         verdict = _sent(data, "CANCEL_ALL_SENT") if isinstance(data, dict) else data
         return (verdict,) * len(orders)
+
+    def interpret_listing(self, reply: Reply, page: Page) -> Shown:
+        """The rows, if every one of them can be read."""
+        data = _granted(reply)
+        if isinstance(data, dict):
+            return _listing(data, page)
+        if isinstance(data, AuthRefused | Throttled | Unclear):
+            return data
+        return Unclear("an error that no list explains", data.facts)
+
+    def interpret_cancel_all(self, reply: Reply) -> Verdict:
+        """At best it was sent, as ever here."""
+        data = _granted(reply)
+        return _sent(data, "CANCEL_ALL_SENT") if isinstance(data, dict) else data
 
 
 def _signing_key(written: str) -> SigningKey:
@@ -284,6 +328,20 @@ def _sighting(data: Mapping[str, object], order: OrderRef) -> Seen | Unclear:
     if state is None:
         return Unclear("no known order status", facts)
     return Seen(state, facts, created_ms=moment_ms(data, "created_time"))
+
+
+def _listing(data: Mapping[str, object], page: Page) -> Listing | Unclear:
+    total = count(inner(data, "meta"), "total")
+    orders = listed(items(data, "rows"), _row, DONE)
+    if total is None or orders is None or (page.number == 0 and bool(total) is not bool(items(data, "rows"))):
+        return Unclear("a list that can't be read to its end")
+    return Listing(orders, (page.number + 1) * PAGE_MOST < total, total)
+
+
+def _row(row: Mapping[str, object]) -> OrderRef | None:
+    order_id, symbol = text(row, "order_id") or "", text(row, "symbol") or ""
+    sound = SHAPES[By.ORDER_ID].pattern.fullmatch(order_id) and SYMBOL.pattern.fullmatch(symbol)
+    return OrderRef(By.ORDER_ID, order_id, symbol) if sound else None
 
 
 def _shown(data: Mapping[str, object]) -> Facts:

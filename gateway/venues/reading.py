@@ -1,13 +1,13 @@
 """Reading replies without trusting them: what every venue's file shares. Nothing here raises, whatever the bytes."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
 from decimal import Context, Decimal
 
 import orjson
 
 from gateway.core.http_date import http_date_ms
-from gateway.core.model import Scope
+from gateway.core.model import OrderRef, Scope
 from gateway.core.outcome import NOTHING_SAID, AuthRefused, Facts, Throttled, Unclear
 from gateway.core.wire import Reply
 
@@ -41,6 +41,35 @@ def items(of: Mapping[str, object], key: str) -> list[object]:
     """The list below a key; empty where there is none."""
     value = of.get(key)
     return value if isinstance(value, list) else []
+
+
+def count(of: Mapping[str, object], key: str) -> int | None:
+    """A whole number that counts something; None for anything else."""
+    value = of.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def json_list(body: bytes) -> list[object] | None:
+    """The JSON list in a body; None where it holds anything else."""
+    try:
+        value = orjson.loads(body)
+    except ValueError:
+        return None
+    return value if isinstance(value, list) else None
+
+
+def listed(
+    rows: list[object], reader: Callable[[Mapping[str, object]], OrderRef | None], done: Container[str | None] = ()
+) -> tuple[OrderRef, ...] | None:
+    """The orders in the rows but those whose status is among `done`; None where a row can't be read.
+
+    A list that hides one order can prove nothing about the others.
+    """
+    known = [row for row in rows if isinstance(row, dict)]
+    orders = [order for row in known if (order := reader(row)) is not None]
+    if len(orders) != len(rows):
+        return None
+    return tuple(order for order, row in zip(orders, known, strict=True) if text(row, "status") not in done)
 
 
 def text(of: Mapping[str, object], key: str) -> str | None:

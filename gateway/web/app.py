@@ -3,8 +3,10 @@
 from aiohttp import web
 
 from gateway.web import handlers, health
-from gateway.web.front import FRONT, Front
+from gateway.web.front import FRONT, KILL, Front
+from gateway.web.kill import kill
 from gateway.web.listener import WHOLE_S, Runner
+from gateway.web.many import cancel_many
 from gateway.web.middleware import guard
 from gateway.web.openapi import show_docs, show_openapi
 
@@ -19,6 +21,8 @@ def caller_app(front: Front, vitals: health.Vitals) -> web.Application:
     app[FRONT] = front
     app[health.VITALS] = vitals
     app.router.add_delete("/orders/{venue}/{ref}", handlers.cancel)
+    app.router.add_delete("/orders/{venue}", kill, name=KILL)
+    app.router.add_post("/cancels", cancel_many)
     app.router.add_get("/cancels/{id}", handlers.show_record, allow_head=False)
     app.router.add_get("/venues", handlers.show_venues, allow_head=False)
     app.router.add_get("/openapi.json", show_openapi, allow_head=False)

@@ -31,11 +31,14 @@ SUCCESS_BELOW = 300
 class Refused(Exception):  # noqa: N818  a caller's request is refused; nothing went wrong here
     """The request is not one that can be worked on; nothing was touched."""
 
-    def __init__(self, outcome: Outcome, detail: str, retry_after_ms: int | None = None) -> None:
+    def __init__(
+        self, outcome: Outcome, detail: str, retry_after_ms: int | None = None, status: int | None = None
+    ) -> None:
         super().__init__(detail)
         self.outcome = outcome
         self.detail = detail
         self.retry_after_ms = retry_after_ms
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +106,14 @@ def wish(raw_query: str, headers: Mapping[str, str]) -> Wish:
         symbol=said.get("symbol"),
         wait=Wait(said.get("wait", Wait.ACK)),
         plan=said.get("plan") == "true",
-        key=_key(headers.get("Idempotency-Key")),
-        timeout_ms=_timeout_ms(headers.get("X-Request-Timeout-Ms")),
+        key=key_of(headers.get("Idempotency-Key")),
+        timeout_ms=timeout_ms_of(headers.get("X-Request-Timeout-Ms")),
         urgent=_urgent(headers.get("Priority")),
     )
 
 
-def _key(stated: str | None) -> str | None:
+def key_of(stated: str | None) -> str | None:
+    """An Idempotency-Key, with or without the quotes of a structured string."""
     if stated is None:
         return None
     match = KEY.fullmatch(stated)
@@ -118,9 +122,10 @@ def _key(stated: str | None) -> str | None:
     return match[1] or match[2]
 
 
-def _timeout_ms(stated: str | None) -> int:
+def timeout_ms_of(stated: str | None, default_ms: int = TIMEOUT_DEFAULT_MS) -> int:
+    """How long the answer is of use."""
     if stated is None:
-        return TIMEOUT_DEFAULT_MS
+        return default_ms
     if not DIGITS.fullmatch(stated) or not 1 <= int(stated) <= TIMEOUT_MOST_MS:
         raise Refused(Outcome.INVALID_REQUEST, f"X-Request-Timeout-Ms must be 1 to {TIMEOUT_MOST_MS}")
     return int(stated)
@@ -171,10 +176,10 @@ def answer_body(asked: Asked, answer: Answer, now_ms: int) -> bytes:
         "degraded": answer.degraded,
     }
     if MEANINGS[answer.outcome].status >= SUCCESS_BELOW:
-        members = _problem(answer.outcome, answer.detail, asked.request_id) | members
+        members = problem(answer.outcome, answer.detail, asked.request_id) | members
         if answer.facts.venue_code or answer.facts.venue_message:
             members |= {"venue_code": answer.facts.venue_code, "venue_message": answer.facts.venue_message}
-    return orjson.dumps(members | _waiting_helps(answer.retry_after_ms, now_ms))
+    return orjson.dumps(members | waiting_helps(answer.retry_after_ms, now_ms))
 
 
 def _facts(asked: Asked, answer: Answer) -> dict[str, object]:
@@ -188,7 +193,8 @@ def _facts(asked: Asked, answer: Answer) -> dict[str, object]:
     }
 
 
-def _problem(outcome: Outcome, detail: str | None, request_id: str) -> dict[str, object]:
+def problem(outcome: Outcome, detail: str | None, request_id: str) -> dict[str, object]:
+    """The members that make a problem of it (RFC 9457)."""
     meaning = MEANINGS[outcome]
     return {
         "type": f"urn:cancel-gateway:{outcome}",
@@ -199,7 +205,8 @@ def _problem(outcome: Outcome, detail: str | None, request_id: str) -> dict[str,
     }
 
 
-def _waiting_helps(retry_after_ms: int | None, now_ms: int) -> dict[str, object]:
+def waiting_helps(retry_after_ms: int | None, now_ms: int) -> dict[str, object]:
+    """When to try again, where that is known."""
     if retry_after_ms is None:
         return {}
     return {"retry_after_ms": retry_after_ms, "earliest_at": rfc3339(now_ms + retry_after_ms)}
@@ -236,7 +243,7 @@ def _whole_seconds(ms: int) -> str:
 
 def put_off(refused: Spoken, retry_after_ms: int, now_ms: int) -> Spoken:
     """A refusal that says when to come again."""
-    body = orjson.dumps(orjson.loads(refused.body) | _waiting_helps(retry_after_ms, now_ms))
+    body = orjson.dumps(orjson.loads(refused.body) | waiting_helps(retry_after_ms, now_ms))
     headers = {**refused.headers, "Retry-After": _whole_seconds(retry_after_ms)}
     return replace(refused, body=body, headers=headers)
 
@@ -256,7 +263,7 @@ def refusal(
 ) -> Spoken:
     """A problem for a request that never became a cancel; it has the same members as any other answer."""
     said = about or About()
-    members = _problem(outcome, detail, request_id) | {
+    members = problem(outcome, detail, request_id) | {
         "outcome": outcome,
         "final": False,
         "venue": said.venue,

@@ -12,15 +12,21 @@ from gateway.core.access import Caller
 from gateway.core.answer import Answer, Asked
 from gateway.core.model import Lane, VenueId
 from gateway.core.outcome import MEANINGS, Outcome
+from gateway.core.tally import Kill, Tally
 from gateway.desk import Desk
 from gateway.dispatch import Patience
 from gateway.follow import Follower
+from gateway.kill import Killer
 from gateway.pipeline import Pipeline
 from gateway.planner import Planner
 from gateway.ports import Clock, Log, Meter, Records
 from gateway.survey import Survey
 from gateway.web.codec import About
 from gateway.web.door import Door
+
+CANCEL_DONE, KILL = "cancel.done", "kill"
+# What the one line of a request is called, by the name of its route.
+EVENTS = {KILL: "kill.done"}
 
 
 @dataclass(slots=True)
@@ -33,12 +39,29 @@ class Trace:
     answer: Answer | None = None
     status: int = 0
     detail: str | None = None
+    event: str = CANCEL_DONE
+    kill: Kill | None = None
+    tally: Tally | None = None
+
+    @property
+    def lane(self) -> Lane:
+        """In which lane it is counted."""
+        if self.event != CANCEL_DONE:
+            return Lane.KILL
+        return self.asked.lane if self.asked else Lane.NORMAL
+
+    @property
+    def outcome(self) -> Outcome:
+        """What it came to, where nothing refused it before."""
+        if self.tally is not None:
+            return self.tally.outcome
+        return self.answer.outcome if self.answer else Outcome.ACCEPTED
 
     @property
     def about(self) -> About:
         """What a refusal says it was about."""
         if self.asked is None:
-            return About(self.venue)
+            return About(self.venue, None if self.kill is None else self.kill.account.name)
         order = self.asked.cancel.order
         return About(self.venue, self.asked.cancel.account.name, order.value, order.by)
 
@@ -67,8 +90,28 @@ class Trace:
                 "venue_code": answer.facts.venue_code,
                 "degraded": True if answer.degraded else None,
             }
-        said["detail"] = self.detail or (self.answer.detail if self.answer else None)
+        said |= self._kill_line()
+        told = self.tally or self.answer
+        said["detail"] = self.detail or (told.detail if told else None)
         return {name: value for name, value in said.items() if value is not None}
+
+    def _kill_line(self) -> dict[str, object]:
+        said: dict[str, object] = {}
+        if self.kill is not None:
+            said |= {"account": self.kill.account.name, "symbol": self.kill.symbol, "lane": Lane.KILL}
+        if (tally := self.tally) is not None:
+            said |= {
+                "record": None if tally.record is None else str(tally.record),
+                "replayed": True if tally.body is not None else None,
+                "requests": tally.requests,
+                "rounds": tally.rounds,
+                "open_before": tally.open_before,
+                "open_after": tally.open_after,
+                "outcomes": {outcome.value: count for outcome, count in tally.outcomes.items()},
+                "proven": tally.proven,
+                "degraded": True if tally.degraded else None,
+            }
+        return said
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +122,16 @@ class Journal:
     log: Log
 
     def done(self, trace: Trace, request_id: str, outcome: Outcome, seconds: float) -> None:
-        """A cancel has been answered."""
+        """A cancel or a kill has been answered."""
         asked = trace.asked
-        self.meter.answered(trace.venue, asked.lane if asked else Lane.NORMAL, outcome, seconds)
+        self.meter.answered(trace.venue, trace.lane, outcome, seconds)
         if asked is not None and MEANINGS[outcome].final and trace.answer is not None and trace.answer.body is None:
             self.meter.terminal(asked.cancel.account.venue, seconds)
-        self.log.done(trace.line() | {"request_id": request_id, "outcome": outcome, "ms": round(seconds * 1000, 3)})
+        line = trace.line() | {"request_id": request_id, "outcome": outcome, "ms": round(seconds * 1000, 3)}
+        if trace.event == CANCEL_DONE:
+            self.log.done(line)
+        else:
+            self.log.event(trace.event, **line)
 
     def unheard(self, trace: Trace, work: Future[Answer], seconds: float) -> None:
         """A cancel came to its end, and its caller had left."""
@@ -114,6 +161,7 @@ class Front:
     planner: Planner
     records: Records
     follower: Follower
+    killer: Killer
     survey: Survey
     journal: Journal
     new_request_id: Callable[[], str]

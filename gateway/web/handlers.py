@@ -44,11 +44,11 @@ async def cancel(request: web.Request) -> web.Response:
         return spoken(await _plan(front, asked))
     if front.draining:
         raise Refused(Outcome.DRAINING, "this process is shutting down; try another one")
-    answer = trace.answer = await _whole(front, asked, trace)
+    answer = trace.answer = await whole(front, asked, trace)
     return spoken(respond(asked, answer, front.clock.now_ms()))
 
 
-async def _whole(front: Front, asked: Asked, trace: Trace) -> Answer:
+async def whole(front: Front, asked: Asked, trace: Trace) -> Answer:
     """The cancel, to its end, even if its caller leaves: only waiting in line ends with the caller."""
     patience, began = Patience(), front.clock.monotonic()
     work = asyncio.ensure_future(front.pipeline.cancel(asked, patience))
@@ -64,42 +64,57 @@ async def _whole(front: Front, asked: Asked, trace: Trace) -> Answer:
 
 def receive(request: web.Request, front: Front, trace: Trace) -> tuple[Asked, Wish]:
     """Decode and validate; nothing that was not understood gets past here."""
-    caller, path = request[CALLER], request.rel_url.raw_path.split("/")
-    desk = _desk(front, path[VENUE_AT])
+    path = request.rel_url.raw_path.split("/")
+    desk = desk_of(front, path[VENUE_AT])
     trace.venue = desk.venue.id
-    for header in SINGLE:
-        if len(request.headers.getall(header, ())) > 1:
-            raise Refused(Outcome.INVALID_REQUEST, f"{header} stands there twice")
+    said_once(request)
     wished = wish(request.rel_url.raw_query_string, request.headers)
     if request.body_exists:
         raise Refused(Outcome.INVALID_REQUEST, "this call takes no body")
-    order = desk.venue.order_ref(segment(path[REF_AT], "ref"), wished.by, wished.symbol)
+    asked = held_against(front, request[CALLER], desk, segment(path[REF_AT], "ref"), wished, request[REQUEST_ID])
+    trace.asked = asked
+    return asked, wished
+
+
+def said_once(request: web.Request) -> None:
+    """Some headers must not stand there twice."""
+    for header in SINGLE:
+        if len(request.headers.getall(header, ())) > 1:
+            raise Refused(Outcome.INVALID_REQUEST, f"{header} stands there twice")
+
+
+def held_against(front: Front, caller: Caller, desk: Desk, ref: str, wished: Wish, request_id: str) -> Asked:
+    """A wish held against its venue and its caller's rights; raises Refused."""
+    order = desk.venue.order_ref(ref, wished.by, wished.symbol)
     if isinstance(order, RefFault):
         raise Refused(order.outcome, order.detail)
-    name = wished.account or desk.default_account
-    if name is None:
-        raise Refused(Outcome.INVALID_REQUEST, "account is needed: this venue has no default_account")
-    account = Account(desk.venue.id, name)
+    account = account_of(desk, wished.account)
     if not caller.may(Permission.CANCEL) or not caller.reaches(account):
         where = f"{account.venue}:{wished.account}" if wished.account else f"the default account of {account.venue}"
         raise Refused(Outcome.FORBIDDEN, f"{caller.name} may not cancel on {where}")
     if wished.urgent and not caller.may(Permission.URGENT):
         raise Refused(Outcome.FORBIDDEN, f"{caller.name} may not use the urgent lane")
-    asked = Asked(
+    return Asked(
         Cancel(account, order),
         caller.name,
         Lane.URGENT if wished.urgent else Lane.NORMAL,
-        request[REQUEST_ID],
+        request_id,
         front.clock.monotonic() + wished.timeout_ms / 1000,
         caller.weight,
         wished.key,
         wished.wait,
     )
-    trace.asked = asked
-    return asked, wished
 
 
-def _desk(front: Front, raw_venue: str) -> Desk:
+def account_of(desk: Desk, named: str | None) -> Account:
+    """The account that was named, or the venue's default; raises Refused where there is none."""
+    name = named or desk.default_account
+    if name is None:
+        raise Refused(Outcome.INVALID_REQUEST, "account is needed: this venue has no default_account")
+    return Account(desk.venue.id, name)
+
+
+def desk_of(front: Front, raw_venue: str) -> Desk:
     """Venue ids are plain words, so an escaped one is none."""
     desk = front.desks.get(VenueId(raw_venue))
     if desk is None:

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from gateway.core.outcome import Outcome
 from gateway.web.codec import Refused, Spoken, put_off, refusal, valid_request_id
-from gateway.web.front import CALLER, FRONT, REQUEST_ID, TRACE, Front, Trace
+from gateway.web.front import CALLER, CANCEL_DONE, EVENTS, FRONT, REQUEST_ID, TRACE, Front, Trace
 from gateway.web.listener import SERVER
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
@@ -20,7 +20,7 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     began = front.clock.monotonic()
     request_id = request[REQUEST_ID] = valid_request_id(request.headers.get("X-Request-ID")) or front.new_request_id()
     if request.method == "DELETE":
-        request[TRACE] = Trace()
+        request[TRACE] = Trace(event=EVENTS.get(request.match_info.route.name or "", CANCEL_DONE))
     outcome, response = await _answer(request, handler, front)
     response.headers["X-Request-ID"] = request_id
     response.headers["Server"] = SERVER
@@ -45,7 +45,7 @@ async def _answer(request: web.Request, handler: Handler, front: Front) -> tuple
     except Refused as refused:
         trace = request.get(TRACE) or Trace()
         trace.detail = refused.detail
-        said = refusal(refused.outcome, refused.detail, request_id, trace.about)
+        said = refusal(refused.outcome, refused.detail, request_id, trace.about, refused.status)
         if refused.retry_after_ms is not None:
             said = put_off(said, refused.retry_after_ms, front.clock.now_ms())
         return refused.outcome, spoken(said)
@@ -55,7 +55,7 @@ async def _answer(request: web.Request, handler: Handler, front: Front) -> tuple
         front.journal.broke(request_id, bug)
         return Outcome.INTERNAL, spoken(refusal(Outcome.INTERNAL, None, request_id))
     trace = request.get(TRACE)
-    return (trace.answer.outcome if trace and trace.answer else Outcome.ACCEPTED), response
+    return (trace.outcome if trace else Outcome.ACCEPTED), response
 
 
 def _is_disguised(request: web.Request) -> bool:

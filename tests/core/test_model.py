@@ -14,7 +14,7 @@ def test_lanes_stand_in_the_order_they_are_served() -> None:
     [
         (By, {"order_id", "client_id"}),
         (Wait, {"ack", "terminal"}),
-        (Op, {"cancel", "batch", "read"}),
+        (Op, {"cancel", "batch", "read", "list", "cancel_all"}),
         (Scope, {"account", "egress", "venue"}),
     ],
 )

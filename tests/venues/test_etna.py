@@ -40,13 +40,20 @@ def test_etna_is_a_venue() -> None:
 
     assert venue.id == "etna"
     assert venue.batch_most == 0
-    assert venue.quotas == {"cancel": Quota(5, 1000), "read": Quota(5, 1000)}
+    assert venue.quotas == dict.fromkeys(("cancel", "read", "list"), Quota(5, 1000))
     assert venue.options["form"].default == "orders"
     assert venue.options["form"].choices == ("orders", "syncorders")
 
 
 @pytest.mark.parametrize(
-    ("op", "charges"), [(Op.CANCEL, (Charge("cancel"),)), (Op.READ, (Charge("read"),)), (Op.BATCH, ())]
+    ("op", "charges"),
+    [
+        (Op.CANCEL, (Charge("cancel"),)),
+        (Op.READ, (Charge("read"),)),
+        (Op.LIST, (Charge("list"),)),
+        (Op.BATCH, ()),
+        (Op.CANCEL_ALL, ()),
+    ],
 )
 def test_each_request_spends_from_its_own_limit(op: Op, charges: tuple[Charge, ...]) -> None:
     assert ETNA.charges(op, By.ORDER_ID) == charges

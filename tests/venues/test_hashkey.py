@@ -256,7 +256,13 @@ class TestLimits:
     @pytest.mark.parametrize("by", By)
     @pytest.mark.parametrize(
         ("op", "charge"),
-        [(Op.CANCEL, Charge("cancel", 1)), (Op.BATCH, Charge("cancel", 5)), (Op.READ, Charge("read", 1))],
+        [
+            (Op.CANCEL, Charge("cancel", 1)),
+            (Op.BATCH, Charge("cancel", 5)),
+            (Op.READ, Charge("read", 1)),
+            (Op.LIST, Charge("read", 1)),
+            (Op.CANCEL_ALL, Charge("cancel", 5)),
+        ],
     )
     def test_operation_costs_its_weight(self, op: Op, charge: Charge, by: By) -> None:
         """Only order ids go in batches, so those of client ids cost nothing because there are none."""

@@ -251,7 +251,7 @@ def test_digits_without_a_kind_are_ambiguous(ref: str) -> None:
 
 
 def test_the_shipped_limits_are_five_a_second_and_a_careful_batch() -> None:
-    assert LOOPRING.quotas == {"cancel": Quota(5, 1000), "read": Quota(5, 1000), "batch": Quota(1, 1000)}
+    assert LOOPRING.quotas == dict.fromkeys(("cancel", "read", "list"), Quota(5, 1000)) | {"batch": Quota(1, 1000)}
     assert {quota.scope for quota in LOOPRING.quotas.values()} == {Scope.ACCOUNT}
     assert LOOPRING.batch_most == 10
 
@@ -264,6 +264,8 @@ def test_every_operation_spends_from_limits_that_exist(by: By) -> None:
         Op.CANCEL: (Charge("cancel"),),
         Op.BATCH: (Charge("cancel"), Charge("batch")),
         Op.READ: (Charge("read"),),
+        Op.LIST: (Charge("list"),),
+        Op.CANCEL_ALL: (),
     }
     assert {charge.limit for charges in spent.values() for charge in charges} <= set(LOOPRING.quotas)
 

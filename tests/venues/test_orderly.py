@@ -276,7 +276,7 @@ class TestOrderRef:
 
 class TestLimits:
     def test_quotas_are_the_published_ones(self) -> None:
-        names = {"cancel", "cancel_client", "batch", "batch_client", "read", "read_client"}
+        names = {"cancel", "cancel_client", "batch", "batch_client", "read", "read_client", "list", "cancel_all"}
 
         assert ORDERLY.quotas == {name: Quota(10, 1000, scope=Scope.ACCOUNT) for name in names}
 
@@ -289,6 +289,8 @@ class TestLimits:
             (Op.BATCH, By.CLIENT_ID, "batch_client"),
             (Op.READ, By.ORDER_ID, "read"),
             (Op.READ, By.CLIENT_ID, "read_client"),
+            (Op.LIST, By.ORDER_ID, "list"),
+            (Op.CANCEL_ALL, By.ORDER_ID, "cancel_all"),
         ],
     )
     def test_each_endpoint_spends_from_its_own_limit(self, op: Op, by: By, limit: str) -> None:
