@@ -38,7 +38,8 @@ def receive(request: web.Request, front: Front, trace: Trace) -> tuple[Kill, Kil
         raise Refused(Outcome.INVALID_REQUEST, "this call takes no body")
     account = account_of(desk, wished.account)
     if not caller.may(Permission.KILL) or not caller.reaches(account):
-        raise Refused(Outcome.FORBIDDEN, f"{caller.name} may not kill on {account.venue}:{account.name}")
+        where = f"{account.venue}:{wished.account}" if wished.account else f"the default account of {account.venue}"
+        raise Refused(Outcome.FORBIDDEN, f"{caller.name} may not kill on {where}")
     fault = None if wished.symbol is None else desk.venue.symbol_fault(wished.symbol)
     if isinstance(fault, RefFault):
         raise Refused(fault.outcome, fault.detail)

@@ -80,7 +80,7 @@ async def test_only_the_symbol_that_was_named_goes(rig: Rig, venue: str) -> None
 
 async def test_where_a_venue_offers_nothing_that_is_said_and_nothing_is_sent(rig: Rig) -> None:
     order = await rig.order("b2trader")
-    before = await rig.touched()
+    before = await rig.asked_all()
 
     said = await kill(rig, "b2trader")
 
@@ -88,7 +88,7 @@ async def test_where_a_venue_offers_nothing_that_is_said_and_nothing_is_sent(rig
     assert (said.json["proven"], said.json["open_before"], said.json["open_after"]) == (False, None, None)
     assert "can't be known" in said.json["note"]
     assert said.json["status"] == 501
-    assert await rig.touched() == before
+    assert await rig.asked_all() == before
     assert await rig.venue("b2trader").status_of(order["order_id"]) == "open"
 
 
@@ -144,18 +144,20 @@ async def by_ids(plain: Gateway, sandbox: Sandbox) -> AsyncIterator[Rig]:
         await rig.calm()
 
 
-@pytest.mark.parametrize(("venue", "batch"), [("orderly", 10), ("hashkey", 100), ("loopring", 10)])
-async def test_without_cancel_all_batches_are_full(by_ids: Rig, venue: str, batch: int) -> None:
+@pytest.mark.parametrize(
+    ("venue", "batch", "count"), [("orderly", 10, MANY), ("hashkey", 100, MANY), ("loopring", 10, 100)]
+)
+async def test_without_cancel_all_batches_are_full(by_ids: Rig, venue: str, batch: int, count: int) -> None:
     await cleared(by_ids, venue)
-    await by_ids.orders(venue, MANY)
+    await by_ids.orders(venue, count)
 
     said = await kill(by_ids, venue)
 
     asked = await requests(by_ids, venue)
     lists = asked.pop("list")
-    assert (said.status, said.json["open_before"], said.json["open_after"]) == (200, MANY, 0)
-    assert sum(said.json["outcomes"].values()) == MANY
-    assert sum(asked.values()) <= 1.2 * MANY / batch
+    assert (said.status, said.json["open_before"], said.json["open_after"]) == (200, count, 0)
+    assert sum(said.json["outcomes"].values()) == count
+    assert sum(asked.values()) <= 1.2 * count / batch
     assert said.json["requests"] == sum(asked.values()) + lists
     assert (await by_ids.venue(venue).stats())["violations"] == 0
 
@@ -235,12 +237,12 @@ async def test_a_gate_is_waited_for(rig: Rig, redis_url: str) -> None:
 
 @pytest.mark.parametrize("caller", ["desk", "other", "reader", "chief"])
 async def test_without_the_permission_nothing_is_touched(rig: Rig, caller: str) -> None:
-    before = await rig.touched()
+    before = await rig.asked_all()
 
     said = await rig.desk(caller).call("DELETE", "/orders/orderly")
 
     assert (said.status, said.outcome) == (403, "forbidden")
-    assert await rig.touched() == before
+    assert await rig.asked_all() == before
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ CALLERS = {
     f"c{number}": (allow, permissions)
     for number, (allow, permissions) in enumerate((allow, subset) for allow in REACHES for subset in SUBSETS)
 }
+HELPLESS = "b2trader"  # it has neither a list nor a cancel-all, so a kill touches nothing there
 ROUTES = ("cancel", "urgent", "plan", "urgent plan")
 
 
@@ -64,6 +65,15 @@ def rows(name: str) -> Iterator[Row]:
                 request = written("DELETE", f"/orders/{venue}/{ref}{query}", name, *headers)
                 touched = (f"unlock {named[0]}:{named[1]}",) if good else ()
                 yield Row(request, 503 if good else 403, touched, f"{name} {route} {named}")
+        for account in ACCOUNTS:
+            named = (venue, account or "desk-a")
+            good = Permission.KILL in permissions and named in REACHES[allow]
+            request = written("DELETE", f"/orders/{venue}" + (f"?account={account}" if account else ""), name)
+            if good and venue == HELPLESS:
+                yield Row(request, 501, what=f"{name} kill {named}")
+            else:
+                touched = (f"unlock {named[0]}:{named[1]}",) if good else ()
+                yield Row(request, 503 if good else 403, touched, f"{name} kill {named}")
         for account in ACCOUNTS[1:]:
             may = bool({Permission.READ, Permission.ADMIN} & permissions)
             looks = may and (Permission.ADMIN in permissions or (venue, account) in REACHES[allow])
@@ -94,7 +104,7 @@ async def test_the_whole_matrix(callers: list[Caller]) -> None:
             asked_for += len(table)
         assert counter.log.bugs == []
 
-    assert asked_for == len(REACHES) * 32 * len(VENUES) * (len(ACCOUNTS) * len(ROUTES) + 3) == 18_240
+    assert asked_for == len(REACHES) * 32 * len(VENUES) * (len(ACCOUNTS) * (len(ROUTES) + 1) + 3) == 22_080
 
 
 async def test_a_stranger_gets_nowhere_on_any_route(callers: list[Caller]) -> None:
