@@ -293,5 +293,6 @@ async def test_a_draining_process_ends_what_it_began_and_refuses_the_rest(
 
     outcomes = Counter(line["outcome"] for line in lines)
     assert (code, len(lines)) == (0, 500)
-    assert outcomes.keys() == {"accepted", "draining"}
-    assert outcomes["accepted"] >= 256
+    assert outcomes.keys() <= {"accepted", "draining", "over_deadline"}
+    assert outcomes["draining"]
+    assert outcomes["accepted"] >= 50
