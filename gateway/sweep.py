@@ -278,7 +278,8 @@ class Sweep:
                 return Stop(Outcome.UNKNOWN, LOST + str(lost))
             if not isinstance(admitted, Boarding):
                 return _refused(admitted)
-            carried = await hands.courier.carry(Parcel(kill.account, self.desk, admitted.slot, 1, make))
+            parcel = Parcel(kill.account, self.desk, admitted.slot, 1, make, urgent=True)
+            carried = await hands.courier.carry(parcel)
             if isinstance(carried, NotSent):
                 return Stop(Outcome.VENUE_UNAVAILABLE, carried.reason)
             if isinstance(carried, Carried):
