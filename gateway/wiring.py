@@ -259,7 +259,7 @@ def _cancelling(settings: Settings, shared: Shared, ends: AsyncExitStack) -> Can
         venue: Line(own.site.base_url, connections=own.connections, warm=own.warm_connections)
         for venue, own in settings.venues.items()
     }
-    wire = VenueSender(lines, shared.clock, shared.metrics.repeat_refused, AGENT)
+    wire = VenueSender(lines, shared.clock, AGENT)
     ends.push_async_callback(wire.aclose)
     ends.callback(asyncio.create_task(wire.keep_warm()).cancel)
 

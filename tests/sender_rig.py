@@ -1,7 +1,7 @@
-"""A sender for a test, and what it counted."""
+"""A sender for a test."""
 
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gateway.backends.clock import SystemClock
 from gateway.backends.sender import Line, VenueSender
@@ -13,15 +13,14 @@ VENUE = VenueId("hashkey")
 
 @dataclass
 class Rig:
-    """A sender for one venue, and what it counted."""
+    """A sender for one venue."""
 
     stack: AsyncExitStack
-    repeats: list[VenueId] = field(default_factory=list)
 
     async def sender(self, *lines: Line) -> VenueSender:
         """A sender with one venue per line: the first is VENUE, then come `venue-1` and so on."""
         named = {VenueId(f"venue-{n}") if n else VENUE: line for n, line in enumerate(lines)}
-        sender = VenueSender(named, SystemClock(), self.repeats.append, "cancel-gateway/test")
+        sender = VenueSender(named, SystemClock(), "cancel-gateway/test")
         self.stack.push_async_callback(sender.aclose)
         return sender
 

@@ -16,9 +16,7 @@ TOO_LARGE = Unconfirmed("the reply's body is too large")
 async def read_body(response: ClientResponse, encoding: str) -> bytes | Unconfirmed:
     """The whole body, decoded; or why it can't be had."""
     raw = await _read_raw(response)
-    if isinstance(raw, Unconfirmed) or encoding in PLAIN:
-        return raw
-    return _decoded(raw, encoding)
+    return raw if isinstance(raw, Unconfirmed) else decoded(raw, encoding)
 
 
 async def _read_raw(response: ClientResponse) -> bytes | Unconfirmed:
@@ -31,8 +29,10 @@ async def _read_raw(response: ClientResponse) -> bytes | Unconfirmed:
     return body
 
 
-def _decoded(raw: bytes, encoding: str) -> bytes | Unconfirmed:
+def decoded(raw: bytes, encoding: str) -> bytes | Unconfirmed:
     """Undo one encoding, though none was asked for; stop where the cap is reached."""
+    if encoding in PLAIN:
+        return raw
     if (wbits := WBITS.get(encoding.lower())) is None:
         return Unconfirmed("the reply has an unknown content encoding")
     inflater = zlib.decompressobj(wbits)

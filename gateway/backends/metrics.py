@@ -116,10 +116,6 @@ class Metrics:
         if MEANINGS[outcome].final:
             series.time_to_terminal_s.observe(age_s)
 
-    def repeat_refused(self, venue: VenueId) -> None:
-        """The HTTP client wanted to send the same request again."""
-        self._venues[venue].hidden_resends.inc()
-
     def gate_shut(self, venue: VenueId, refusal: Throttled) -> None:
         """A venue shut us out, in an answer to this process."""
         self._venues[venue].gate_closures["banned" if refusal.banned else "limited"].inc()

@@ -131,7 +131,9 @@ class Register:
         self.unknown_resolved = count(
             "unknown_resolved", "Unknown cancels that were resolved, or, as unknown, given up.", "venue", "outcome"
         )
-        self.hidden_resends = count("hidden_resends", "Repeats refused to the HTTP client.", "venue")
+        self.hidden_resends = count(
+            "hidden_resends", "Requests sent twice by a client library: none, as ours cannot.", "venue"
+        )
         self.credential_refresh = count("credential_refresh", "Looks at stored credentials.", "venue", "result")
         self.credential_age_s = level(
             "credential_age_seconds", "Age of the oldest credential in use, in seconds since it was last read.", "venue"

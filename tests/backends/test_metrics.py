@@ -33,6 +33,7 @@ PROMISED = {
     "breaker_open": {"venue", "scope"},
     "clock_offset_seconds": {"venue"},
     "retries_total": {"venue", "reason"},
+    "unknown_open": {"venue"},
     "unknown_resolved_total": {"venue", "outcome"},
     "hidden_resends_total": {"venue"},
     "credential_refresh_total": {"venue", "result"},
@@ -123,7 +124,6 @@ def test_each_report_lands_where_it_belongs(metrics: Metrics) -> None:
     metrics.terminal(ORDERLY, 0.2)
     metrics.resolved(ORDERLY, Outcome.TOO_LATE_FILLED, 3.0)
     metrics.resolved(ORDERLY, Outcome.UNKNOWN, 9.0)
-    metrics.repeat_refused(ORDERLY)
     metrics.credential(ORDERLY, "fetched")
     metrics.redis("claim", 0.0004, None)
     metrics.redis("claim", 0.1, "timeout")
@@ -161,7 +161,6 @@ def test_each_report_lands_where_it_belongs(metrics: Metrics) -> None:
             'clock_offset_seconds{venue="orderly"}': -1.5,
             'retries_total{reason="not_sent",venue="orderly"}': 1,
             'unknown_resolved_total{outcome="unknown",venue="orderly"}': 1,
-            'hidden_resends_total{venue="orderly"}': 1,
             'credential_refresh_total{result="fetched",venue="orderly"}': 1,
             'redis_seconds_count{operation="claim"}': 2,
             'redis_seconds_sum{operation="claim"}': 0.1004,

@@ -184,14 +184,6 @@ async def test_connection_that_breaks_is_unconfirmed_and_sent_once(rig: Rig, con
         assert len(venue.requests) <= 1
 
 
-async def test_client_that_would_repeat_is_stopped_and_counted(rig: Rig) -> None:
-    async with raw_venue(read_then_close) as venue:
-        await rig.send(Line(venue.url))
-
-        assert len(venue.requests) == 1
-        assert rig.repeats == [VENUE]
-
-
 async def test_reused_connection_that_breaks_is_not_sent_again(rig: Rig) -> None:
     async def conduct(call: Call) -> None:
         await call.request()
@@ -206,7 +198,6 @@ async def test_reused_connection_that_breaks_is_not_sent_again(rig: Rig) -> None
         assert isinstance(first, Reply)
         assert second == Unconfirmed("the connection broke before a whole reply came")
         assert (venue.connections, len(venue.requests)) == (1, 2)
-        assert rig.repeats == [VENUE]
 
 
 async def garbage(call: Call) -> None:

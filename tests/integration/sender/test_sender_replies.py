@@ -9,7 +9,7 @@ import pytest
 from raw_venue import Call, raw_venue, reply
 from sender_rig import VENUE, Rig
 
-from gateway.backends.body import BODY_MOST, _decoded
+from gateway.backends.body import BODY_MOST, decoded
 from gateway.backends.sender import Line
 from gateway.core.wire import Reply, SendResult, Unconfirmed, WireRequest
 
@@ -85,7 +85,7 @@ def test_bomb_is_never_unpacked_beyond_the_cap() -> None:
     bomb = gzip.compress(b"0" * 50_000_000)
     tracemalloc.start()
 
-    result = _decoded(bomb, "gzip")
+    result = decoded(bomb, "gzip")
 
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
