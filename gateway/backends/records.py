@@ -4,7 +4,7 @@ A value that nobody can read is treated as not there: a double cancel is harmles
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -133,12 +133,22 @@ class RedisRecords:
                 pointers = [word.decode() for word in freed if isinstance(word, bytes)]
                 for pointer, record in zip(pointers[::2], pointers[1::2], strict=True):
                     await self._free(pointer, record)
-                found = [read(fields_of(flat)) for flat in flats if isinstance(flat, list)]
-                whole = tuple(record for record in found if record is not None)
-                unread = tuple(word.decode() for word in lost if isinstance(word, bytes))
-                return Taken(whole, unknown, len(unread) + len(found) - len(whole))
+                told = [fields_of(flat) for flat in flats if isinstance(flat, list)]
+                found = [(fields, read(fields)) for fields in told]
+                unread = [fields for fields, record in found if record is None]
+                for fields in unread:
+                    await self._drop(account, fields)
+                whole = tuple(record for _, record in found if record is not None)
+                return Taken(whole, unknown, len(lost) + len(unread))
             case _:
                 raise odd()
+
+    async def _drop(self, account: Account, fields: Mapping[bytes, bytes]) -> None:
+        """Nobody will ever be able to work on this record: take it out of the index."""
+        ulid = fields.get(b"id", b"").decode("ascii", "replace").partition(".")[0]
+        names = (keys.record(RecordId(ulid, account)), keys.unknown(account))
+        fence = fields.get(b"fence", b"")
+        await self._link.run(POSTPONE, names, (SERVER_TIME, fence, "", REST_MS, b"", keys.SETTLED))
 
     async def postpone(self, record: Record, pause_ms: int | None, steps: tuple[Step, ...]) -> bool:
         """Give a record back that was taken over: look again after a pause, or, without one, never by ourselves."""

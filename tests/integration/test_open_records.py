@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 from real_valkey import Server
-from test_records import ACCOUNT, AT_MS, LEASE_MS, ONE, TTL_SECONDS, admittance, run_out, settled, state_of, wish
+from record_rig import ACCOUNT, AT_MS, LEASE_MS, ONE, TTL_SECONDS, admittance, run_out, settled, state_of, wish
 
 from gateway.backends.local_records import record_of
 from gateway.backends.records import FIRST_LOOK_MS, REST_MS, RedisRecords
@@ -87,7 +87,7 @@ async def test_unknown_is_indexed_until_its_end_is_known(records: RedisRecords, 
     early = await take(records)
     await records.settle(claim.id, 1, settled(State.TERMINAL))
 
-    seconds, microseconds = cast("tuple[int, int]", valkey.client.time())
+    seconds, microseconds = valkey.client.time()
     now_ms = seconds * 1000 + microseconds / 1000
     assert now_ms - 5000 < due[claim.id.ulid] - FIRST_LOOK_MS <= now_ms
     assert early == []
@@ -252,6 +252,21 @@ async def test_record_that_names_no_order_is_dropped_and_told_once(records: Redi
 
     assert (first.records, first.lost, second.lost) == ((), 2, 0)
     assert index(valkey, keys.leases(ACCOUNT)) == {}
+
+
+@pytest.mark.parametrize(("name", "value"), [("by", "name"), ("outcome", "fine"), ("ref", b"\xff")])
+async def test_record_that_makes_no_sense_is_dropped_and_told_once(
+    records: RedisRecords, valkey: Server, name: str, value: str | bytes
+) -> None:
+    claim = await sent(records, wish(1))
+    come_due(valkey, claim)
+    valkey.client.hset(keys.record(claim.id), name, value)
+
+    first = await records.take(ACCOUNT, AT_MS, TOOK_MS)
+    come_due(valkey, claim)
+    second = await records.take(ACCOUNT, AT_MS, TOOK_MS)
+
+    assert (first.records, first.lost, second.lost, second.unknown) == ((), 1, 0, 0)
 
 
 async def test_history_that_cannot_be_read_is_no_reason_to_give_a_record_up(

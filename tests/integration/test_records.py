@@ -7,16 +7,13 @@ from itertools import product
 import pytest
 from admission_histories import most_in_any_window
 from real_valkey import Server, spent
+from record_rig import ACCOUNT, AT_MS, LEASE_MS, ONE, TTL_SECONDS, admittance, run_out, settled, state_of, wish
 
-from gateway.backends.admittance import Admittance
-from gateway.backends.clock import SystemClock
 from gateway.backends.limiter import RedisLimiter
 from gateway.backends.records import RedisRecords
 from gateway.backends.redis import scripts
 from gateway.backends.redis.link import Link, Reply
-from gateway.backends.redis.scripts import Lost, ignore_loss
 from gateway.core import keys
-from gateway.core.admission import Demand
 from gateway.core.idempotency import (
     STEPS,
     Claim,
@@ -26,24 +23,13 @@ from gateway.core.idempotency import (
     Mismatch,
     Record,
     RecordId,
-    Settlement,
     State,
-    record_id,
 )
-from gateway.core.model import Account, By, Cancel, OrderRef, VenueId
+from gateway.core.model import By
 from gateway.core.outcome import Outcome
 from gateway.ports import Unavailable
 
-ACCOUNT = Account(VenueId("venue"), "desk a")
-AT_MS = 1_790_000_000_000
 SECOND_US = 1_000_000
-LEASE_MS = 5000
-TTL_SECONDS = 600
-ONE = Demand("cancel", ACCOUNT, tokens=2, window_us=200_000, weight=1, keep=2)
-
-
-def admittance(lost: Lost = ignore_loss) -> Admittance:
-    return Admittance(SystemClock(), ahead=0, lost=lost)
 
 
 def sent_by(answer: object) -> int:
@@ -59,32 +45,6 @@ def records(link: Link, valkey: Server) -> RedisRecords:
     return RedisRecords(link, TTL_SECONDS, admittance())
 
 
-def wish(number: int, ref: str = "order-1", key: str | None = None, symbol: str | None = None) -> Claim:
-    return Claim(
-        id=record_id(AT_MS, number.to_bytes(10, "big"), ACCOUNT),
-        cancel=Cancel(ACCOUNT, OrderRef(By.ORDER_ID, ref, symbol)),
-        caller="desk",
-        key=key,
-        request_id=f"req-{number}",
-        at_ms=AT_MS,
-        lease_ms=LEASE_MS,
-    )
-
-
-def settled(state: State, outcome: Outcome = Outcome.CANCELLED) -> Settlement:
-    return Settlement(state, outcome, b'{"a":\x00\xff}', AT_MS + 9, attempts=2)
-
-
-def run_out(valkey: Server, claim: Claim) -> None:
-    """Let a record's lease end now, and with it what Redis itself ends then."""
-    valkey.client.hset(keys.record(claim.id), "lease_until_ms", 1)
-
-
-async def state_of(records: RedisRecords, claim: Claim) -> State | None:
-    record = await records.get(claim.id)
-    return None if record is None else record.state
-
-
 async def known(records: RedisRecords, claim: Claim) -> RecordId:
     answer = await records.claim(claim, (ONE,), 0)
     assert isinstance(answer, Known)
@@ -94,6 +54,7 @@ async def known(records: RedisRecords, claim: Claim) -> RecordId:
 async def test_free_slot_is_taken_and_the_record_says_sent(records: RedisRecords, link: Link, valkey: Server) -> None:
     claim = wish(1, key="k", symbol="PERP_BTC_USDC")
     await records.get(claim.id)
+    valkey.client.script_flush()
     link.calls.clear()
 
     answer = await records.claim(claim, (ONE,), 0)
@@ -116,7 +77,7 @@ async def test_free_slot_is_taken_and_the_record_says_sent(records: RedisRecords
         sent_ms=AT_MS,
     )
     assert len(spent(valkey, ACCOUNT, "cancel")) == 1
-    assert commands == 2  # the first EVALSHA of a server's life answers NOSCRIPT
+    assert commands == 2  # to a server that does not know the script, its text is sent
 
 
 async def test_uncontended_cancel_costs_two_commands(records: RedisRecords, link: Link) -> None:

@@ -53,14 +53,19 @@ end
 
 local function consider(ulid)
   local key = prefix .. ulid
-  local entry = read_record(key) or mend(key, ulid)
+  local entry = read_record(key)
+  if not entry or entry.id ~= ulid .. suffix then
+    entry = mend(key, ulid)
+  end
   if not entry then
     forget(ulid)
     if redis.call('EXISTS', key) == 1 then
       lost[#lost + 1] = ulid
     end
   elseif entry.lease > server_ms then
-    redis.call('ZADD', entry.state == 'unknown' and UNKNOWN or LEASES, text(entry.lease), ulid)
+    if ulid ~= named then
+      redis.call('ZADD', entry.state == 'unknown' and UNKNOWN or LEASES, text(entry.lease), ulid)
+    end
   elseif nothing_sent(entry) then
     refuse(key, ulid, entry)
   elseif OPEN[entry.state] or (entry.state == 'acknowledged' and ulid == named) then
