@@ -20,15 +20,16 @@ VENUE = VenueId("venue")
 
 @dataclass(frozen=True, slots=True)
 class FakeSigner:
-    """Signs with a name, so that a request tells which credential made it. Client ids cannot be read back."""
+    """Signs with a name, so that a request tells which credential made it. Client ids can be read if it says so."""
 
     name: str = "key-1"
+    reads_client_ids: bool = False
 
     def cancel(self, order: OrderRef, at_ms: int) -> WireRequest:
         return WireRequest("DELETE", f"https://venue.example/{order.value}?at={at_ms}", (("x-key", self.name),))
 
     def read(self, order: OrderRef, at_ms: int) -> WireRequest | None:
-        if order.by is By.CLIENT_ID:
+        if order.by is By.CLIENT_ID and not self.reads_client_ids:
             return None
         return WireRequest("GET", f"https://venue.example/{order.value}?at={at_ms}", (("x-key", self.name),))
 

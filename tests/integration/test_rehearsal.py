@@ -21,7 +21,8 @@ def test_rehearsal_uses_every_command_that_cancels_need() -> None:
     apart = ("rehearse", "trail_")
     others = [script for script in scripts.ALL if not script.name.startswith(apart)]
 
-    assert _commands(scripts.REHEARSE) == set().union(*map(_commands, others))
+    # Nor is it one that nobody can be told of news: whoever waits for some looks by himself then.
+    assert _commands(scripts.REHEARSE) == set().union(*map(_commands, others)) - {"PUBLISH"}
 
 
 async def test_rehearsal_leaves_nothing_behind_and_minds_nothing_that_lies_there(link: Link, valkey: Server) -> None:

@@ -18,6 +18,7 @@ from gateway.core.admission import Demand
 from gateway.core.idempotency import (
     Claim,
     Fresh,
+    Gone,
     Known,
     Late,
     Mismatch,
@@ -311,3 +312,52 @@ class BrokenPointers(KeyPointers):
     async def keep(self, hold: Hold) -> Hold | None:
         self.asked += 1
         raise Unavailable("redis", f"gone with {hold.pointer}")
+
+
+async def test_settlement_that_is_followed_is_heard_whichever_master_one_listens_to(
+    records: ClusterRecords, link: DyingLink
+) -> None:
+    heard: list[str] = []
+    listening = asyncio.Event()
+    ears = [link.subscription(keys.SETTLED, heard.append, lambda _: listening.set()) for _ in range(3)]
+    tasks = [asyncio.create_task(ear.keep()) for ear in ears]
+    async with asyncio.timeout(10):
+        await listening.wait()
+        await asyncio.sleep(0.2)
+        first = wish(1)
+        await fresh(records, first)
+        await known(records, wish(2))
+        await records.settle(first.id, 1, settled(State.TERMINAL))
+        while len(heard) < len(ears):  # noqa: ASYNC110  messages tell nobody that they are all there
+            await asyncio.sleep(0.01)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert heard == [str(first.id)] * 3
+
+
+async def test_record_that_was_left_is_taken_over_and_its_far_key_freed(
+    records: ClusterRecords, cluster: RealCluster
+) -> None:
+    left, sent = wish(1), wish(2, ref="order-2", key="l")
+    await records.claim(left, (), 0)
+    await fresh(records, sent)
+    await asyncio.sleep(LEASE_MS / 1000 + 0.05)
+
+    taken = await records.take(ACCOUNT, AT_MS, 1000, most=5)
+
+    assert [record.id for record in taken.records] == [sent.id]
+    assert pointer(cluster, left) is None
+    assert await records.postpone(taken.records[0], 1000, ())
+
+
+async def test_order_that_is_gone_is_answered_from_memory(records: ClusterRecords) -> None:
+    first = wish(1)
+    await fresh(records, first)
+    await records.settle(first.id, 1, replace(settled(State.TERMINAL), gone=first.cancel.order))
+
+    answer = await records.claim(wish(2, key="another"), (ONE,), 0)
+
+    assert isinstance(answer, Gone)
+    assert answer.record.id == first.id
