@@ -18,6 +18,7 @@ from gateway.cli.speak import (
     Heard,
     Unreachable,
     ask,
+    ask_lines,
     connect_arguments,
 )
 
@@ -32,7 +33,7 @@ def add(commands: "_SubParsersAction[ArgumentParser]") -> None:
     """Register the commands."""
     cancel = commands.add_parser("cancel", help="get one order cancelled")
     cancel.add_argument("venue")
-    cancel.add_argument("ref")
+    cancel.add_argument("ref", nargs="+")
     cancel.add_argument("--by", choices=("order_id", "client_id"))
     cancel.add_argument("--account")
     cancel.add_argument("--symbol")
@@ -41,14 +42,15 @@ def add(commands: "_SubParsersAction[ArgumentParser]") -> None:
     cancel.add_argument("--urgent", action="store_true", help="use the urgent lane")
     cancel.add_argument("--key", help="Idempotency-Key; made up where it is not given")
     cancel.add_argument("--timeout-ms", type=int, default=5000)
-    _finish(cancel, run_cancel)
+    finish(cancel, run_cancel)
     records = commands.add_parser("records", help="show one cancel's record")
     records.add_argument("id")
-    _finish(records, run_records)
-    _finish(commands.add_parser("status", help="show every venue and account that you may use"), run_status)
+    finish(records, run_records)
+    finish(commands.add_parser("status", help="show every venue and account that you may use"), run_status)
 
 
-def _finish(parser: "ArgumentParser", run: Callable[[Namespace], int]) -> None:
+def finish(parser: "ArgumentParser", run: Callable[[Namespace], int]) -> None:
+    """Give a command its connection and its way to fail."""
     connect_arguments(parser)
     parser.set_defaults(run=_guarded(run))
 
@@ -65,32 +67,53 @@ def _guarded(run: Callable[[Namespace], int]) -> Callable[[Namespace], int]:
 
 
 def run_cancel(options: Namespace) -> int:
-    """Cancel, and say in one line what became of it."""
+    """Cancel, and say in one line what became of it; of several each as it finishes."""
+    if len(options.ref) > 1:
+        return _run_many(options)
+    (ref,) = options.ref
     query = {name: getattr(options, name) for name in ("by", "account", "symbol", "wait")}
     query["plan"] = "true" if options.plan else None
     asked = urlencode({name: value for name, value in query.items() if value})
-    path = f"/orders/{quote(options.venue, safe='')}/{quote(options.ref, safe='')}" + (f"?{asked}" if asked else "")
+    path = f"/orders/{quote(options.venue, safe='')}/{quote(ref, safe='')}" + (f"?{asked}" if asked else "")
     headers = {"X-Request-Timeout-Ms": str(options.timeout_ms)}
     if not options.plan:
         headers["Idempotency-Key"] = options.key or uuid.uuid4().hex
     if options.urgent:
         headers["Priority"] = "u=1"
     heard = ask(options, "DELETE", path, headers, options.timeout_ms / 1000 + ANSWER_MARGIN_S)
-    return _tell(options, heard, _plan_lines if options.plan else _answer_lines)
+    return tell(options, heard, _plan_lines if options.plan else _answer_lines)
+
+
+def _run_many(options: Namespace) -> int:
+    if options.plan or options.key:
+        print("cancel-gateway: --plan and --key are for one order", file=sys.stderr)
+        return EXIT_USAGE
+    same = {name: getattr(options, name) for name in ("venue", "by", "account", "symbol", "wait")}
+    items = [{"ref": ref, "idempotency_key": uuid.uuid4().hex} | same for ref in options.ref]
+    headers = {"X-Request-Timeout-Ms": str(options.timeout_ms), "Content-Type": "application/json"}
+    if options.urgent:
+        headers["Priority"] = "u=1"
+    body = json.dumps({"cancels": items}).encode()
+    codes = {
+        tell(options, heard, _answer_lines)
+        for heard in ask_lines(options, "/cancels", headers, body, options.timeout_ms / 1000 + ANSWER_MARGIN_S)
+    }
+    return max(codes, default=EXIT_OK)
 
 
 def run_records(options: Namespace) -> int:
     """Show a record."""
     heard = ask(options, "GET", f"/cancels/{quote(options.id, safe='')}", {}, ANSWER_MARGIN_S)
-    return _tell(options, heard, _record_lines)
+    return tell(options, heard, _record_lines)
 
 
 def run_status(options: Namespace) -> int:
     """Show the venues as a table."""
-    return _tell(options, ask(options, "GET", "/venues", {}, ANSWER_MARGIN_S), _status_lines)
+    return tell(options, ask(options, "GET", "/venues", {}, ANSWER_MARGIN_S), _status_lines)
 
 
-def _tell(options: Namespace, heard: Heard, lines: Callable[[Heard], Iterable[str]]) -> int:
+def tell(options: Namespace, heard: Heard, lines: Callable[[Heard], Iterable[str]]) -> int:
+    """Print an answer, and say how it ends."""
     if options.json:
         print(json.dumps(heard.body, indent=2))
     elif heard.status < STATUS_BAD:

@@ -4,7 +4,7 @@ import http.client
 import json
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -51,6 +51,23 @@ def ask(options: Namespace, method: str, path: str, headers: Mapping[str, str], 
     if not isinstance(body, dict):
         raise Unreachable(f"{options.url} does not speak like a cancel-gateway")
     return Heard(reply.status, dict(reply.getheaders()), body)
+
+
+def ask_lines(
+    options: Namespace, path: str, headers: Mapping[str, str], body: bytes, timeout_s: float
+) -> Iterator[Heard]:
+    """One request that is answered line by line; a refusal of the whole is one answer."""
+    connection, prefix = _connection(options.url, timeout_s)
+    try:
+        connection.request("POST", prefix + path, body, {"Authorization": f"Bearer {_token()}", **headers})
+        reply = connection.getresponse()
+        for line in reply:
+            said = json.loads(line)
+            yield Heard(int(said.get("status", reply.status)), dict(reply.getheaders()), said)
+    except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
+        raise Unreachable(f"no whole answer from {options.url}: {error}") from None
+    finally:
+        connection.close()
 
 
 def _connection(url: str, timeout_s: float) -> tuple[http.client.HTTPConnection, str]:

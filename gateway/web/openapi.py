@@ -12,6 +12,7 @@ from gateway.core.model import By, Lane, Wait
 from gateway.core.outcome import MEANINGS, Outcome
 from gateway.web.codec import JSON, PROBLEM, SUCCESS_BELOW, TIMEOUT_DEFAULT_MS, TIMEOUT_MOST_MS
 from gateway.web.front import FRONT
+from gateway.web.openapi_wide import kill_operation, many_operation, wide_schemas
 
 OK, ACCEPTED, UNAUTHENTICATED, CONFLICT = 200, 202, 401, 409
 READ_REFUSALS = ("400", "401", "403", "404", "500", "503")
@@ -191,6 +192,7 @@ def _schemas() -> dict[str, object]:
         ),
         "Plan": _all_of(PLAN_MEMBERS, [*PLAN_MEMBERS]),
         "Record": _all_of(RECORD_MEMBERS, [*RECORD_MEMBERS]),
+        **wide_schemas(),
         "Venues": _all_of({"venues": {"type": "array", "items": THING}}, ["venues"]),
     }
 
@@ -209,6 +211,8 @@ def document(venues: list[str]) -> dict[str, object]:
         "security": [{"token": []}],
         "paths": {
             "/orders/{venue}/{ref}": {"delete": _cancel(venues)},
+            "/orders/{venue}": {"delete": kill_operation(venues)},
+            "/cancels": {"post": many_operation()},
             "/cancels/{id}": {"get": _read(f"One cancel's record: {states}", "Record", [record])},
             "/venues": {"get": _read("Every venue and account that you may use", "Venues", [])},
         },
@@ -235,7 +239,8 @@ code{{font-size:.95em}}@media(prefers-color-scheme:dark){{body{{background:#111;
 <code>/openapi.json</code></a>.</p><h2><code>DELETE /orders/{{venue}}/{{ref}}</code></h2>
 <table><tr><th>where<th>name<th>meaning{parameters}</table><h2>Outcomes</h2>
 <table><tr><th>outcome<th>status<th>means{outcomes}</table>
-<h2>Others</h2><p><code>GET /cancels/{{id}}</code>, <code>GET /venues</code></p></html>"""
+<h2>Others</h2><p><code>DELETE /orders/{{venue}}</code> (kill switch), <code>POST /cancels</code> (many at once),
+<code>GET /cancels/{{id}}</code>, <code>GET /venues</code></p></html>"""
 
 
 def _prose(text: str) -> str:
