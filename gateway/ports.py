@@ -362,6 +362,10 @@ class Log(Protocol):
         """A change of state of this process."""
         ...
 
+    def lines_lost(self) -> int:
+        """How many lines were lost since this was asked last."""
+        ...
+
     def broke(self, request_id: str, error: BaseException) -> None:
         """A bug showed itself; its words may hold anything, so only its kind and place are told."""
         ...

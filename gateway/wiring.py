@@ -375,6 +375,7 @@ def _killer(shared: Shared, parts: Cancelling, hands: Hands, follower: Follower)
 
 def _vitals(front: Front, shared: Shared, parts: Cancelling, entrance: Entrance) -> Vitals:
     def look() -> None:
+        shared.metrics.log_dropped(shared.log.lines_lost())
         for venue, age_s in parts.keeper.ages().items():
             shared.metrics.credential_age(venue, age_s)
         for venue, accounts in parts.keeper.fallen_back().items():

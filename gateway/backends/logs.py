@@ -96,8 +96,10 @@ def _frames(trace: TracebackType | None) -> list[str]:
 class Journal:
     """Where the service writes down what happened."""
 
-    def __init__(self, write: Callable[[bytes], None]) -> None:
+    def __init__(self, write: Callable[[bytes], None], lines_lost: Callable[[], int] = lambda: 0) -> None:
+        """`lines_lost` says how many lines were lost since it was asked last."""
         self._write = write
+        self.lines_lost = lines_lost
 
     def done(self, fields: Fields) -> None:
         """One cancel has been answered."""
@@ -153,7 +155,7 @@ def _raised(exc_info: object) -> BaseException | None:
     return sys.exc_info()[1] if exc_info else None
 
 
-def open_journal(writer: LineWriter, level: int = logging.INFO) -> Journal:
+def open_journal(writer: LineWriter, level: int = logging.INFO, lines_lost: Callable[[], int] = lambda: 0) -> Journal:
     """Send structlog and the standard library through one writer, which is emptied at exit."""
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, _as_keywords],
@@ -163,7 +165,7 @@ def open_journal(writer: LineWriter, level: int = logging.INFO) -> Journal:
     )
     logging.basicConfig(handlers=[_JsonHandler(writer.write)], level=max(level, logging.WARNING), force=True)
     atexit.register(writer.close)
-    return Journal(writer.write)
+    return Journal(writer.write, lines_lost)
 
 
 def _as_keywords(_: object, __: str, event: MutableMapping[str, object]) -> tuple[tuple[()], Mapping[str, object]]:

@@ -3,12 +3,31 @@
 import os
 from collections import deque
 from collections.abc import Callable
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 
 LINES_MOST = 10_000
 CHUNK_MOST = 1_000
 # Lines are gathered this long, so that a busy process wakes the writer a hundred times a second and not for each line.
 LINGER_S = 0.01
+
+
+class Drops:
+    """How many lines were dropped, counted by any thread and taken by one."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._lines = 0
+
+    def count(self, lines: int) -> None:
+        """So many more."""
+        with self._lock:
+            self._lines += lines
+
+    def take(self) -> int:
+        """Those that nobody has taken yet."""
+        with self._lock:
+            lines, self._lines = self._lines, 0
+        return lines
 
 
 class LineWriter:

@@ -136,9 +136,10 @@ def open_log(level: str, descriptor: int) -> "Journal":
     import logging
 
     from gateway.backends.logs import open_journal
-    from gateway.backends.stdout import LineWriter
+    from gateway.backends.stdout import Drops, LineWriter
 
-    return open_journal(LineWriter(descriptor, lambda _: None), logging.getLevelNamesMapping()[level.upper()])
+    drops = Drops()
+    return open_journal(LineWriter(descriptor, drops.count), logging.getLevelNamesMapping()[level.upper()], drops.take)
 
 
 async def signalled() -> str:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gateway.backends.stdout import LineWriter
+from gateway.backends.stdout import Drops, LineWriter
+from gateway.cli.serve import open_log
 
 
 @dataclass
@@ -116,3 +117,24 @@ def test_line_after_the_end_is_counted_as_dropped(pipe: Pipe) -> None:
     lines.close()
 
     assert pipe.drops == [1]
+
+
+def test_drops_are_taken_once() -> None:
+    drops = Drops()
+    drops.count(2)
+    drops.count(3)
+
+    assert (drops.take(), drops.take()) == (5, 0)
+
+
+def test_the_journal_of_the_service_tells_what_its_reader_was_too_slow_for(pipe: Pipe) -> None:
+    journal = open_log("info", pipe.writer)
+    os.close(pipe.reader)
+
+    journal.event("nobody.reads")
+    deadline = time.monotonic() + 5.0
+    while not (lost := journal.lines_lost()):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+    assert lost == 1
