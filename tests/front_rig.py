@@ -16,7 +16,7 @@ from gateway.core.access import Caller
 from gateway.core.model import Account
 from gateway.core.outcome import Outcome
 from gateway.desk import Desk
-from gateway.ports import NoSigner, Unlocked
+from gateway.ports import Meter, NoSigner, Unlocked
 from gateway.venues import ALL
 from gateway.web.app import caller_app, runner
 from gateway.web.door import Door
@@ -97,8 +97,8 @@ class Counter:
 
 
 @asynccontextmanager
-async def counting(callers: Iterable[Caller]) -> AsyncIterator[Counter]:
-    """The callers' listener on loopback."""
+async def counting(callers: Iterable[Caller], meter: Meter | None = None) -> AsyncIterator[Counter]:
+    """The callers' listener on loopback; what it counts goes to `meter`."""
     world, log = Everywhere(), Lines()
     door = Door(callers, world.clock)
     ids = count(1)
@@ -112,7 +112,7 @@ async def counting(callers: Iterable[Caller]) -> AsyncIterator[Counter]:
         records=world.records,
         follower=world.follower,
         survey=world.survey,
-        journal=Journal(world.meter, log),
+        journal=Journal(meter or world.meter, log),
         new_request_id=lambda: f"request-{next(ids)}",
     )
     runs = runner(caller_app(front, Vitals(_components, lambda: False, _no_metrics, "text/plain", "0")))

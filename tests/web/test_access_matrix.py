@@ -78,7 +78,9 @@ def rows(name: str) -> Iterator[Row]:
             may = bool({Permission.READ, Permission.ADMIN} & permissions)
             looks = may and (Permission.ADMIN in permissions or (venue, account) in REACHES[allow])
             target = f"/cancels/{'0' * 26}.{venue}.{account}"
-            yield Row(written("GET", target, name), 404 if may else 403, ("get",) if looks else (), f"{name} {target}")
+            yield Row(
+                written("GET", target, name), 404 if may else 403, ("get", "take") if looks else (), f"{name} {target}"
+            )
 
 
 @pytest.fixture(scope="module")
