@@ -60,6 +60,12 @@ class Offsets:
         trying, watch.trying = watch.trying, False
         return wall if trying else None
 
+    def correction_ms(self, venue: VenueId) -> int:
+        """By how much our time is moved when signing; 0 where nothing is signed."""
+        watch = self._watches[venue]
+        proven = self._proven(venue, watch)
+        return proven if watch.rule is not None and abs(proven) <= watch.rule.clock_bound_ms else 0
+
     def knock(self, venue: VenueId) -> Shut | None:
         """Before a slot is taken: whether our clocks differ too much. Where a try is due, this one is it."""
         watch = self._watches[venue]
@@ -78,8 +84,12 @@ class Offsets:
         if back >= watch.look_at or watch.word == "refused" or not watch.offset.settled:
             self._look(venue, watch, reply, left, back, sure=False)
 
-    def complained(self, venue: VenueId, left: float, back: float, reply: Reply) -> None:
-        """The venue has refused our time, so this one answer is believed."""
+    def refuses(self, venue: VenueId) -> bool:
+        """Whether nothing is signed for it; what goes all the same is signed with our own time."""
+        return self._watches[venue].word == "refused"
+
+    def certain(self, venue: VenueId, left: float, back: float, reply: Reply) -> None:
+        """The venue has refused our time, or taken it against what we believed: this one answer is believed."""
         self._look(venue, self._watches[venue], reply, left, back, sure=True)
 
     def _look(self, venue: VenueId, watch: Watch, reply: Reply, left: float, back: float, *, sure: bool) -> None:

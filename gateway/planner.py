@@ -10,6 +10,7 @@ from gateway.desk import Desk
 from gateway.dispatch import Dispatcher, Seat
 from gateway.line import URGENT_LANES
 from gateway.ports import Clock, Credentials, Limiter, NoSigner
+from gateway.weather import Weather
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Planner:
     credentials: Credentials
     limiter: Limiter
     dispatcher: Dispatcher
+    weather: Weather
 
     async def plan(self, asked: Asked) -> Planned | Answer:
         """The request with its secrets taken out; or the refusal that the cancel would meet before it is sent."""
@@ -28,7 +30,8 @@ class Planner:
         unlocked = await self.credentials.unlock(account)
         if isinstance(unlocked, NoSigner):
             return Answer(unlocked.outcome, detail=unlocked.detail)
-        request = unlocked.signer.cancel(order, self.clock.now_ms())
+        venue = account.venue
+        request = unlocked.signer.cancel(order, self.clock.now_ms() + self.weather.offsets.correction_ms(venue))
         fare = self.desks[account.venue].fare(account, Op.CANCEL, order.by)
         outlooks = await self.limiter.outlook(fare.single.urgent if asked.lane in URGENT_LANES else fare.single.normal)
         seat = Seat(account, fare, asked.lane, asked.caller, asked.weight, asked.deadline)
@@ -38,5 +41,5 @@ class Planner:
             request.shown(),
             wait_us / 1000,
             {outlook.limit: outlook.free for outlook in outlooks},
-            Outcome.OVER_DEADLINE if late else None,
+            self.weather.standing(account) or (Outcome.OVER_DEADLINE if late else None),
         )

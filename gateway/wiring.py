@@ -356,7 +356,7 @@ def _front(entrance: Entrance, shared: Shared, parts: Cancelling) -> Front:
         clock=clock,
         pipeline=pipeline,
         killer=_killer(shared, parts, Hands(clock, parts.keeper, parts.dispatcher, courier, errands, trail), follower),
-        planner=Planner(parts.desks, clock, parts.keeper, limiter, parts.dispatcher),
+        planner=Planner(parts.desks, clock, parts.keeper, limiter, parts.dispatcher, parts.weather),
         records=records,
         follower=follower,
         survey=parts.survey,

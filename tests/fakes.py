@@ -393,7 +393,7 @@ class World:
             encode=self.encode,
             trail=self.trail,
         )
-        self.planner = Planner(self.desks, self.clock, self.credentials, self.limiter, self.dispatcher)
+        self.planner = Planner(self.desks, self.clock, self.credentials, self.limiter, self.dispatcher, self.weather)
         self.survey = Survey(
             self.desks, self.credentials, self.limiter, self.dispatcher, self.gates, self.continuity, self.weather
         )

@@ -26,3 +26,19 @@ class SystemClock:
     def monotonic_ns(self) -> int:
         """Nanoseconds since an unknown start; never goes back."""
         return time.monotonic_ns()
+
+
+class TurnedClock:
+    """Another clock whose wall time can be turned, as a venue's clock can be off."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.ahead_ms = 0
+
+    def wall_ms(self) -> int:
+        """Milliseconds since 1970, and what it was turned by."""
+        return self._clock.wall_ms() + self.ahead_ms
+
+    def monotonic_ns(self) -> int:
+        """As the other one."""
+        return self._clock.monotonic_ns()

@@ -9,6 +9,7 @@ import orjson
 from aiohttp import web
 
 from gateway.sandbox.book import MOST_ORDERS, Order, State
+from gateway.sandbox.clock import TurnedClock
 from gateway.sandbox.faults import FaultList, fault_from
 from gateway.sandbox.fields import FieldFault, Fields
 from gateway.sandbox.stats import Stats
@@ -50,8 +51,8 @@ class Control:
                     return _json(self._desk.stats.as_json())
                 case ("POST", "faults"):
                     self._set_faults(_loaded(body))
-                case ("POST", "revoked"):
-                    self._revoke(_loaded(body))
+                case ("POST", "clock" | "revoked" as what):
+                    (self._turn_clock if what == "clock" else self._revoke)(_loaded(body))
                 case ("DELETE", "faults"):
                     self._faults.faults.clear()
                 case ("POST", "reset"):
@@ -68,7 +69,21 @@ class Control:
         self._desk.book.clear()
         self._desk.stats = Stats()
         self._desk.revoked = set()
+        self._ahead(0)
         self._faults.faults.clear()
+
+    def _turn_clock(self, value: object) -> None:
+        """From now on the venue's clock is ahead by so much, or behind; its Date and its stamps say so too."""
+        fields = Fields.of(value, "the body")
+        ahead_ms = fields.raw("ahead_ms")
+        fields.finish()
+        if not isinstance(ahead_ms, int) or isinstance(ahead_ms, bool):
+            raise FieldFault("the body: 'ahead_ms' wants a whole number")
+        self._ahead(ahead_ms)
+
+    def _ahead(self, ahead_ms: int) -> None:
+        if isinstance(self._desk.clock, TurnedClock):
+            self._desk.clock.ahead_ms = ahead_ms
 
     def _revoke(self, value: object) -> None:
         """From now on exactly these credentials are refused; only HashKey has keys that are taken back one by one."""

@@ -89,7 +89,13 @@ class Front:
         self._limited_at_ns: dict[str, int] = {}
 
     async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request."""
+        """Answer one request, dated by the venue's own clock."""
+        response = await self._answered(http)
+        if not response.prepared:
+            response.headers["Date"] = formatdate(self._venue.desk.clock.wall_ms() // 1000, usegmt=True)
+        return response
+
+    async def _answered(self, http: web.BaseRequest) -> web.StreamResponse:
         desk = self._venue.desk
         request = await _received(http, desk.clock.wall_ms())
         call = self._routed(request)

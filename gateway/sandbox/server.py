@@ -11,7 +11,7 @@ from aiohttp import web
 
 from gateway.sandbox.b2trader import B2Trader
 from gateway.sandbox.book import Book
-from gateway.sandbox.clock import Clock, SystemClock
+from gateway.sandbox.clock import Clock, SystemClock, TurnedClock
 from gateway.sandbox.config import VENUE_IDS, SandboxConfig
 from gateway.sandbox.config_file import config_from_toml
 from gateway.sandbox.control import PREFIX, Control
@@ -60,7 +60,8 @@ async def running(config: SandboxConfig | None = None, clock: Clock | None = Non
     async with AsyncExitStack() as stack:
         venues: dict[str, RunningVenue] = {}
         for venue_id in VENUE_IDS:
-            desk = Desk(config, clock, config.credentials.get(venue_id, {}), Book(clock))
+            turned = TurnedClock(clock)
+            desk = Desk(config, turned, config.credentials.get(venue_id, {}), Book(turned))
             origin = await _served(_MAKERS[venue_id](desk), config, closing, stack)
             venues[venue_id] = origin
         stack.callback(closing.set)

@@ -8,9 +8,10 @@ from fakes import DESK_A, World
 from virtual_time import let_run, on_virtual_time
 
 from gateway.core.answer import Answer, Planned
+from gateway.core.breaker import FAILURES
 from gateway.core.model import Lane
-from gateway.core.outcome import Outcome
-from gateway.core.wire import REDACTED
+from gateway.core.outcome import Outcome, Settled
+from gateway.core.wire import REDACTED, Unconfirmed
 from gateway.ports import NoSigner
 
 TOKENS = 10
@@ -29,6 +30,26 @@ async def test_a_plan_shows_the_request_without_its_secrets_and_takes_nothing() 
     assert (planned.wait_ms, planned.free, planned.would) == (0.0, {"cancel": TOKENS - 2}, None)
     assert world.story == ["unlock", "outlook"]
     assert (world.records.kept, world.sender.cancels, world.limiter.granted) == ({}, [], [])
+
+
+@on_virtual_time
+async def test_a_plan_tells_of_an_open_breaker_and_does_not_take_its_probe() -> None:
+    world = World()
+    world.sender.on_cancel = [Unconfirmed("silence")]
+    for number in range(FAILURES):
+        await world.pipeline.cancel(world.ask(str(number)))
+
+    planned = await world.planner.plan(world.ask("77"))
+    await asyncio.sleep(1.0)
+    due = await world.planner.plan(world.ask("77"))
+    world.sender.on_cancel = [Settled(Outcome.CANCELLED)]
+    probe = await world.pipeline.cancel(world.ask("77"))
+
+    assert isinstance(planned, Planned)
+    assert planned.would is Outcome.VENUE_UNAVAILABLE
+    assert isinstance(due, Planned)
+    assert due.would is None
+    assert probe.outcome is Outcome.CANCELLED
 
 
 @on_virtual_time

@@ -421,13 +421,27 @@ async def test_a_venue_whose_clock_was_wrong_is_found_right_by_a_request_now_and
     await _three_answers(world)
     _venue_ahead(world, 0)
 
+    world.sender.on_cancel = [Unclear("a page of HTML"), Unclear("a page of HTML"), GONE]
     outcomes = []
     for number in range(6):
         outcomes.append((await world.pipeline.cancel(world.ask(f"try-{number}"))).outcome)
         await asyncio.sleep(0.6)
 
-    assert Outcome.VENUE_UNAVAILABLE in outcomes
-    assert outcomes[-1] is Outcome.CANCELLED
+    assert outcomes[1] is outcomes[3] is Outcome.VENUE_UNAVAILABLE
+    assert outcomes[4] is outcomes[5] is Outcome.CANCELLED
+    assert world.offsets.standing()[VENUE] == ("ok", 0)
+
+
+@on_virtual_time
+async def test_a_venue_that_takes_our_time_against_what_we_believed_is_believed_at_once() -> None:
+    world = World()
+    _venue_ahead(world, 60_000)
+    await _three_answers(world)
+    _venue_ahead(world, 0)
+
+    answers = [await world.pipeline.cancel(world.ask(str(number))) for number in range(2)]
+
+    assert {answer.outcome for answer in answers} == {Outcome.CANCELLED}
     assert world.offsets.standing()[VENUE] == ("ok", 0)
 
 
