@@ -14,7 +14,7 @@ The path of one cancel, and the file that walks each step:
     respond       web/codec.py            the fact as JSON or problem+json
 
 `pipeline.py` holds the middle eight in order, on one screen; `ports.py` says what they need; `wiring.py` is the
-only file that knows everything.
+only file that knows everything; it has `stores.py` make the secret store.
 """
 
 __version__ = "0.1.0"

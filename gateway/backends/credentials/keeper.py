@@ -66,6 +66,7 @@ class CredentialKeeper:
         self._held: dict[Account, Held] = {}
         self._absent = Absentees()
         self._flights: set[asyncio.Task[None]] = set()
+        self._closing = False
 
     async def unlock(self, account: Account) -> Unlocked | NoSigner:
         """The signer of an account; no I/O where it is cached and fresh."""
@@ -133,6 +134,7 @@ class CredentialKeeper:
 
     async def aclose(self) -> None:
         """End what is in the air or waits for its time, and drop what could sign."""
+        self._closing = True
         flights = tuple(self._flights)
         for flight in flights:
             flight.cancel()
@@ -218,7 +220,7 @@ class CredentialKeeper:
         if edition is not None and isinstance(edition.key, Login):
             due = min(due, max(edition.token_due, edition.login_after, soon))
         held.schedule(due if well else soon, now)
-        self._set_alarm(held, due - now if well else min(QUIET_RETRY_S, self._refresh_s))
+        self._set_alarm(held, due - now if well else self._retry_s())
 
     def _set_alarm(self, held: Held, wait_s: float) -> None:
         """Nobody has to ask for an account: what was rotated, revoked or has run out is seen to all the same."""
@@ -226,13 +228,19 @@ class CredentialKeeper:
             held.wake.cancel()
         held.wake = asyncio.get_running_loop().call_later(wait_s, self._wake, held)
 
+    def _retry_s(self) -> float:
+        """While the store is down, waiting costs it nothing; what is wrong with one account is not asked so often."""
+        if self._reads.is_up:
+            return min(QUIET_RETRY_S, self._refresh_s)
+        return RETRY_S * (1 + random.random())  # noqa: S311  only spreads
+
     def _wake(self, held: Held) -> None:
         held.wake = None
-        if held.flight is not None or self._held.get(held.account) is not held:
+        if self._closing or held.flight is not None or self._held.get(held.account) is not held:
             return
         if self._reads.is_down:  # 1,000 tasks that find nothing to do would still cost a cancel its turn
             held.lag(self._clock.monotonic())
-            self._set_alarm(held, RETRY_S * (1 + random.random()))  # noqa: S311  only spreads
+            self._set_alarm(held, self._retry_s())
             return
         self._start(held, None, urgent=False)
 

@@ -29,6 +29,11 @@ class Reads:
     _urgent: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(URGENT_AT_ONCE))
 
     @property
+    def is_up(self) -> bool:
+        """Whether the store answered when it was last asked."""
+        return self._up
+
+    @property
     def is_down(self) -> bool:
         """Whether the store did not answer just now, or is being tried again by somebody else."""
         return not self._up and (self._probing or self.clock.monotonic() < self._again_at)
