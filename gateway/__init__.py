@@ -13,6 +13,9 @@ The path of one cancel, and the file that walks each step:
     settle        backends/records.py     the record gets its fact
     respond       web/codec.py            the fact as JSON or problem+json
 
+Beside the path, `watchman.py` and `resolve.py` find out what became of cancels that were left open, and `follow.py`
+lets all who ask for one order hear of its end.
+
 `pipeline.py` holds the middle eight in order, on one screen; `ports.py` says what they need; `wiring.py` is the
 only file that knows everything; it has `stores.py` make the secret store.
 """

@@ -150,8 +150,10 @@ class Resolver:
             news = await self.records.settle(record.id, record.fence, settlement)
         except Unavailable:
             return settled_record(record, settlement)
-        if news:
+        if news and record.state is State.UNKNOWN:
             self.meter.resolved(record.id.account.venue, outcome, self._age_s(record, now_ms))
+        elif news:
+            self.meter.terminal(record.id.account.venue, self._age_s(record, now_ms))
         return await self._as_it_stands(settled_record(record, settlement))
 
     async def _as_it_stands(self, record: Record) -> Record:

@@ -7,13 +7,15 @@ is written when it is back, as news of a record that may lie there: a call that 
 import asyncio
 from collections.abc import Callable
 
-from gateway.backends.local_records import KEPT_MOST, LocalRecords, record_of
+from gateway.backends.local_records import LocalRecords, record_of
 from gateway.core.admission import Demand, Gated
 from gateway.core.idempotency import Claim, Claimed, Fresh, Record, RecordId, Settlement, State, Step, settled_record
 from gateway.core.model import Account
 from gateway.ports import Clock, Continuity, LocalRecord, RecordStore, Taken, Unavailable
 
 LOOK_EVERY_S = 0.1
+# More than can wait in line at once: whose claim is forgotten can't be written down without the store.
+UNDER_WAY_MOST = 50_000
 
 Told = Callable[[int, int], None]
 """Told how many records were written when the store was back, and how many had to be dropped."""
@@ -110,7 +112,7 @@ class SteadyRecords:
         return claimed
 
     def _remember(self, claim: Claim) -> None:
-        if len(self._claims) >= KEPT_MOST:
+        if len(self._claims) >= UNDER_WAY_MOST:
             del self._claims[next(iter(self._claims))]
         self._claims[claim.id] = claim
 

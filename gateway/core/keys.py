@@ -4,6 +4,7 @@ The prefix carries the version of the layout, so that old and new releases never
 """
 
 import hashlib
+from functools import lru_cache
 
 from gateway.core.idempotency import RecordId
 from gateway.core.model import Account, By
@@ -15,6 +16,7 @@ SETTLED = f"{PREFIX}:settled"
 """The channel on which the ids of settled records are published, where somebody waits for them."""
 
 
+@lru_cache(maxsize=4096)
 def _tag(account: Account) -> str:
     return f"{PREFIX}:{{{account.venue}:{account.name}}}"
 
@@ -61,6 +63,7 @@ def records(account: Account) -> str:
     return f"{_tag(account)}:rec:"
 
 
+@lru_cache(maxsize=4096)
 def order(account: Account, by: By, ref: str) -> str:
     """Which record is working on this order now."""
     return f"{_tag(account)}:ord:{by}:{_digest(ref)}"

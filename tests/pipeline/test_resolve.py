@@ -208,6 +208,27 @@ async def test_walking_ends_with_its_work_and_a_bug_in_it_is_told() -> None:
     assert world.log.bugs
 
 
+@on_virtual_time
+async def test_a_cancel_that_the_venue_took_is_looked_at_when_it_is_read_and_only_then() -> None:
+    world = World()
+    world.sender.on_cancel = [Settled(Outcome.ACCEPTED)]
+    world.sender.on_read = [Seen(OrderState.OPEN), Seen(OrderState.CANCELLED)]
+    await world.pipeline.cancel(world.ask())
+    walk = walking(world)
+    await asyncio.sleep(30)
+    assert world.sender.reads == []
+
+    first = await world.resolver.look_once(world.records.one(), world.clock.monotonic() + 5)
+    at_once = await world.resolver.look_once(first, world.clock.monotonic() + 5)
+    await asyncio.sleep(2)
+    later = await world.resolver.look_once(at_once, world.clock.monotonic() + 5)
+
+    assert [each.state for each in (first, at_once, later)] == [State.ACKNOWLEDGED, State.ACKNOWLEDGED, State.TERMINAL]
+    assert len(world.sender.reads) == 2
+    assert (world.meter.resolutions, len(world.meter.terminals)) == ([], 1)
+    walk.cancel()
+
+
 @pytest.mark.parametrize("verb", ["take", "postpone"])
 @on_virtual_time
 async def test_a_store_that_is_away_while_looking_is_asked_again_later(verb: str) -> None:
