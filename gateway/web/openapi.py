@@ -17,6 +17,7 @@ from gateway.web.openapi_wide import kill_operation, many_operation, wide_schema
 OK, ACCEPTED, UNAUTHENTICATED, CONFLICT = 200, 202, 401, 409
 READ_REFUSALS = ("400", "401", "403", "404", "500", "503")
 TEXT: dict[str, object] = {"type": "string"}
+KEY_TEXT: dict[str, object] = {"type": "string", "pattern": '^("[!-~]{1,255}"|[!#-~]([!-~]{0,253}[!#-~])?)$'}
 MAYBE_TEXT: dict[str, object] = {"type": ["string", "null"]}
 NUMBER: dict[str, object] = {"type": "number"}
 MAYBE_NUMBER: dict[str, object] = {"type": ["number", "null"]}
@@ -165,7 +166,9 @@ def _cancel(venues: list[str]) -> dict[str, object]:
             _parameter("symbol", "query", TEXT, "Needed by some venues; the refusal says so."),
             _parameter("wait", "query", choice, "`terminal`: answer when the order is provably gone."),
             _parameter("plan", "query", FLAG, "Only say what would be sent, and when."),
-            _parameter("Idempotency-Key", "header", TEXT, "1 to 255 visible ASCII characters; a replay costs nothing."),
+            _parameter(
+                "Idempotency-Key", "header", KEY_TEXT, "1 to 255 visible ASCII characters; a replay costs nothing."
+            ),
             _parameter("X-Request-Timeout-Ms", "header", timeout, "How long the answer is of use."),
             _parameter("Priority", "header", TEXT, "RFC 9218; u=0 to u=2 is the urgent lane."),
             _parameter("X-Request-ID", "header", TEXT, "Comes back, and stands in our log."),

@@ -9,6 +9,7 @@ from gateway.web.many_codec import ITEMS_MOST, MEMBERS, NDJSON
 Schema = dict[str, object]
 
 TEXT: Schema = {"type": "string"}
+KEY_TEXT: Schema = {"type": "string", "pattern": '^("[!-~]{1,255}"|[!#-~]([!-~]{0,253}[!#-~])?)$'}
 MAYBE_TEXT: Schema = {"type": ["string", "null"]}
 FLAG: Schema = {"type": "boolean"}
 WHOLE: Schema = {"type": "integer"}
@@ -86,7 +87,7 @@ def kill_operation(venues: list[str]) -> Schema:
             _parameter(
                 "wait", "query", {"type": "string", "enum": [*Wait], "default": Wait.TERMINAL}, "`ack`: one round."
             ),
-            _parameter("Idempotency-Key", "header", TEXT, "The same key again is the same kill."),
+            _parameter("Idempotency-Key", "header", KEY_TEXT, "The same key again is the same kill."),
             _parameter("X-Request-Timeout-Ms", "header", _timeout(KILL_TIMEOUT_MS), "How long it may go on."),
         ],
         "responses": {
