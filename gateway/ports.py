@@ -294,7 +294,7 @@ class Sender(Protocol):
 class Meter(Protocol):
     """What is counted on the way. Labels come from closed sets; nothing here may block or raise."""
 
-    def answered(self, venue: str | None, lane: Lane, outcome: Outcome, seconds: float) -> None:
+    def answered(self, venue: str | None, lane: Lane, outcome: Outcome, seconds: float, request_id: str) -> None:
         """A cancel was answered; `venue` may be anything that a caller wrote."""
         ...
 
@@ -330,7 +330,7 @@ class Meter(Protocol):
         """A gate is closed for so long, whoever closed it."""
         ...
 
-    def terminal(self, venue: VenueId, seconds: float) -> None:
+    def terminal(self, venue: VenueId, seconds: float, request_id: str) -> None:
         """An order was proven gone, so long after it was asked for."""
         ...
 
@@ -338,8 +338,8 @@ class Meter(Protocol):
         """So many of an account's records are unknown, over all replicas."""
         ...
 
-    def resolved(self, venue: VenueId, outcome: Outcome, age_s: float) -> None:
-        """An unknown was settled, so long after it was asked for."""
+    def resolved(self, venue: VenueId, outcome: Outcome, age_s: float, request_id: str) -> None:
+        """An unknown was settled, or given up, so long after it was asked for."""
         ...
 
 

@@ -120,7 +120,7 @@ class Resolver:
             case Later(pause_ms=pause_ms, result=result):
                 await self._give_back(record, Step(now_ms, "look", result), pause_ms)
             case GivenUp(result=result):
-                self.meter.resolved(venue, Outcome.UNKNOWN, self._age_s(record, now_ms))
+                self.meter.resolved(venue, Outcome.UNKNOWN, self._age_s(record, now_ms), record.request_id)
                 await self._give_back(record, Step(now_ms, "give_up", result), None)
             case _:
                 assert_never(found)
@@ -151,9 +151,9 @@ class Resolver:
         except Unavailable:
             return settled_record(record, settlement)
         if news and record.state is State.UNKNOWN:
-            self.meter.resolved(record.id.account.venue, outcome, self._age_s(record, now_ms))
+            self.meter.resolved(record.id.account.venue, outcome, self._age_s(record, now_ms), record.request_id)
         elif news:
-            self.meter.terminal(record.id.account.venue, self._age_s(record, now_ms))
+            self.meter.terminal(record.id.account.venue, self._age_s(record, now_ms), record.request_id)
         return await self._as_it_stands(settled_record(record, settlement))
 
     async def _as_it_stands(self, record: Record) -> Record:

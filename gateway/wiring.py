@@ -398,7 +398,7 @@ def _vitals(front: Front, shared: Shared, parts: Cancelling, entrance: Entrance)
         }
 
     shared.metrics.on_scrape(look)
-    return Vitals(components, lambda: front.draining, shared.metrics.scrape, shared.metrics.content_type, __version__)
+    return Vitals(components, lambda: front.draining, shared.metrics.scrape, __version__)
 
 
 def _issuer_component(entrance: Entrance) -> Mapping[str, Component]:

@@ -226,7 +226,8 @@ class RecordingMeter:
         del venue
         self.gates.append((scope, wait_s))
 
-    def answered(self, venue: str | None, lane: Lane, outcome: Outcome, seconds: float) -> None:
+    def answered(self, venue: str | None, lane: Lane, outcome: Outcome, seconds: float, request_id: str) -> None:
+        del request_id
         self.answers.append((venue, lane, outcome, seconds))
 
     def phase(self, venue: VenueId, verb: str, seconds: float) -> None:
@@ -251,12 +252,12 @@ class RecordingMeter:
     def unknown_open(self, account: Account, records: int) -> None:
         self.unknown[account] = records
 
-    def terminal(self, venue: VenueId, seconds: float) -> None:
-        del venue
+    def terminal(self, venue: VenueId, seconds: float, request_id: str) -> None:
+        del venue, request_id
         self.terminals.append(seconds)
 
-    def resolved(self, venue: VenueId, outcome: Outcome, age_s: float) -> None:
-        del venue
+    def resolved(self, venue: VenueId, outcome: Outcome, age_s: float, request_id: str) -> None:
+        del venue, request_id
         self.resolutions.append((outcome, age_s))
 
 

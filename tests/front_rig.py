@@ -115,7 +115,7 @@ async def counting(callers: Iterable[Caller], meter: Meter | None = None) -> Asy
         journal=Journal(meter or world.meter, log),
         new_request_id=lambda: f"request-{next(ids)}",
     )
-    runs = runner(caller_app(front, Vitals(_components, lambda: False, _no_metrics, "text/plain", "0")))
+    runs = runner(caller_app(front, Vitals(_components, lambda: False, _no_metrics, "0")))
     await runs.setup()
     await Site(runs, "127.0.0.1", 0).start()
     try:
@@ -128,8 +128,8 @@ async def _components() -> dict[str, Component]:
     return {}
 
 
-async def _no_metrics() -> bytes:
-    return b""
+async def _no_metrics(_: str) -> tuple[bytes, str]:
+    return b"", "text/plain"
 
 
 async def _heard(reader: asyncio.StreamReader) -> Heard:

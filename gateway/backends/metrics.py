@@ -4,15 +4,12 @@ import asyncio
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    CollectorRegistry,
-    ProcessCollector,
-    disable_created_metrics,
-    generate_latest,
-)
+from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as PLAIN
+from prometheus_client.openmetrics import exposition as openmetrics
 
 from gateway.backends.auditor import Auditor
+from gateway.backends.exemplars import WithExemplars
 from gateway.backends.series import OTHER, Register
 from gateway.core.admission import Demand
 from gateway.core.breaker import BreakerScope
@@ -20,12 +17,11 @@ from gateway.core.model import Account, Lane, Scope, VenueId
 from gateway.core.outcome import MEANINGS, Outcome, Throttled
 
 LESSON_S = 600.0
+OPENMETRICS = "application/openmetrics-text"
 
 
 class Metrics:
     """All counts of one process. A venue that is not served is counted as `other`, whatever it is called."""
-
-    content_type = CONTENT_TYPE_LATEST
 
     def __init__(self, venues: Iterable[VenueId], version: str, auditor: Auditor, now: Callable[[], float]) -> None:
         """`now` is monotonic seconds, as in `sent`."""
@@ -37,6 +33,7 @@ class Metrics:
         self._venues = {venue: register.venue(venue) for venue in venues}
         self._answers = {venue: register.answers(venue) for venue in (*self._venues, OTHER)}
         self._process = register.process()
+        self._with_exemplars = WithExemplars(self._registry, register.traced)
         self._auditor = auditor
         self._looks: list[Callable[[], None]] = []
         self._now = now
@@ -66,11 +63,11 @@ class Metrics:
 
     # -- the path ------------------------------------------------------------------------------------------------
 
-    def answered(self, venue: str | None, lane: Lane, outcome: Outcome, seconds: float) -> None:
+    def answered(self, venue: str | None, lane: Lane, outcome: Outcome, seconds: float, request_id: str) -> None:
         """A cancel was answered; `venue` may be anything a caller wrote."""
         series = self._answers.get(venue or OTHER) or self._answers[OTHER]
         series.requests[lane, outcome].inc()
-        series.request_s[lane].observe(seconds)
+        series.request_s[lane].observe(seconds, request_id)
 
     def phase(self, venue: VenueId, verb: str, seconds: float) -> None:
         """How long one verb of the path took."""
@@ -99,9 +96,9 @@ class Metrics:
         """One request asked for so many orders."""
         self._venues[venue].batch_size.observe(orders)
 
-    def terminal(self, venue: VenueId, seconds: float) -> None:
+    def terminal(self, venue: VenueId, seconds: float, request_id: str) -> None:
         """An order was proven gone, so long after it was asked for."""
-        self._venues[venue].time_to_terminal_s.observe(seconds)
+        self._venues[venue].time_to_terminal_s.observe(seconds, request_id)
 
     def unknown_open(self, account: Account, records: int) -> None:
         """So many of an account's records are unknown, over all replicas."""
@@ -109,12 +106,13 @@ class Metrics:
         of_venue = sum(number for each, number in self._unknown.items() if each.venue == account.venue)
         self._venues[account.venue].unknown_open.set(of_venue)
 
-    def resolved(self, venue: VenueId, outcome: Outcome, age_s: float) -> None:
-        """An unknown was settled, so long after it was asked for."""
+    def resolved(self, venue: VenueId, outcome: Outcome, age_s: float, request_id: str) -> None:
+        """An unknown was settled, or given up, so long after it was asked for."""
         series = self._venues[venue]
         series.unknown_resolved.get(outcome, series.unknown_resolved[Outcome.UNKNOWN]).inc()
+        series.unknown_resolution_s.observe(age_s, request_id)
         if MEANINGS[outcome].final:
-            series.time_to_terminal_s.observe(age_s)
+            series.time_to_terminal_s.observe(age_s, request_id)
 
     def gate_shut(self, venue: VenueId, refusal: Throttled) -> None:
         """A venue shut us out, in an answer to this process."""
@@ -209,8 +207,17 @@ class Metrics:
             look()
         return generate_latest(self._registry)
 
-    async def scrape(self) -> bytes:
-        """Likewise, beside the loop: a full rendering takes long enough to make a cancel wait."""
+    async def scrape(self, accept: str = "") -> tuple[bytes, str]:
+        """Likewise, in the form that is asked for, and that form's name; exemplars are only in OpenMetrics.
+
+        It is made beside the loop: a full rendering takes long enough to make a cancel wait.
+        """
         for look in self._looks:
             look()
-        return await asyncio.to_thread(generate_latest, self._registry)
+        if OPENMETRICS not in accept:
+            return await asyncio.to_thread(generate_latest, self._registry), PLAIN
+        return await asyncio.to_thread(self._openmetrics), openmetrics.CONTENT_TYPE_LATEST
+
+    def _openmetrics(self) -> bytes:
+        made: bytes = openmetrics.generate_latest(self._with_exemplars)  # type: ignore[no-untyped-call]  # likewise
+        return made

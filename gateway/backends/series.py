@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from gateway.backends.exemplars import Labels, Traced, labelled
 from gateway.core.breaker import BreakerScope
 from gateway.core.model import Lane, Scope, VenueId
 from gateway.core.outcome import MEANINGS, Outcome
@@ -42,6 +43,7 @@ RESOLVED = (*(outcome for outcome in Outcome if MEANINGS[outcome].kept), Outcome
 
 SLOW_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 FAST_S = (0.0001, 0.00025, 0.0005, *SLOW_S)
+RESOLVED_S = (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 BATCH = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 
 
@@ -50,7 +52,7 @@ class AnswerSeries:
     """The children that tell of answers: of each served venue, and of `other`, which is any that is not served."""
 
     requests: dict[tuple[Lane, Outcome], Counter]
-    request_s: dict[Lane, Histogram]
+    request_s: dict[Lane, Traced]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class VenueSeries:
     """The other children of one served venue."""
 
     phase_s: dict[str, Histogram]
-    time_to_terminal_s: Histogram
+    time_to_terminal_s: Traced
     queue_depth: dict[Lane, Gauge]
     queue_wait_s: dict[Lane, Histogram]
     slots: dict[str, Counter]
@@ -72,6 +74,7 @@ class VenueSeries:
     limit_learned: Gauge
     unknown_open: Gauge
     unknown_resolved: dict[Outcome, Counter]
+    unknown_resolution_s: Traced
     hidden_resends: Counter
     credential_refresh: dict[str, Counter]
     credential_age_s: Gauge
@@ -94,11 +97,17 @@ class ProcessSeries:
     trail_waiting: Gauge
 
 
+def _unit(name: str) -> str:
+    """What OpenMetrics calls the unit: the end of a name that has one."""
+    return next((unit for unit in ("seconds", "ratio") if name.endswith(f"_{unit}")), "")
+
+
 class Register:
     """Names and help of every metric, in one registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
+        self.traced: dict[str, dict[Labels, Traced]] = {}
         count, level, spread = self._count, self._level, self._spread
         self.requests = count("requests", "Cancels answered.", "venue", "lane", "outcome")
         self.request_s = spread("request_seconds", "From request to answer, in seconds.", SLOW_S, "venue", "lane")
@@ -131,6 +140,12 @@ class Register:
         self.unknown_resolved = count(
             "unknown_resolved", "Unknown cancels that were resolved, or, as unknown, given up.", "venue", "outcome"
         )
+        self.unknown_resolution_s = spread(
+            "unknown_resolution_seconds",
+            "Age of an unknown cancel when it was resolved or given up, in seconds since it was asked for.",
+            RESOLVED_S,
+            "venue",
+        )
         self.hidden_resends = count(
             "hidden_resends", "Requests sent twice by a client library: none, as ours cannot.", "venue"
         )
@@ -157,24 +172,31 @@ class Register:
         return Counter(PREFIX + name, text, labels, registry=self._registry)
 
     def _level(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(PREFIX + name, text, labels, registry=self._registry)
+        return Gauge(PREFIX + name, text, labels, registry=self._registry, unit=_unit(name))
 
     def _spread(self, name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
-        return Histogram(PREFIX + name, text, labels, registry=self._registry, buckets=buckets)
+        return Histogram(PREFIX + name, text, labels, registry=self._registry, buckets=buckets, unit=_unit(name))
+
+    def _trace(self, histogram: Histogram, bounds: Sequence[float], **labels: str) -> Traced:
+        """A child whose buckets remember requests."""
+        made = Traced(histogram.labels(**labels), bounds)
+        name = next(iter(histogram.describe())).name
+        self.traced.setdefault(name, {})[labelled(labels.items())] = made
+        return made
 
     def answers(self, venue: str) -> AnswerSeries:
         """Make the children that tell of answers."""
         pairs = [(lane, outcome) for lane in Lane for outcome in Outcome]
         return AnswerSeries(
             requests={(lane, outcome): self.requests.labels(venue, lane, outcome) for lane, outcome in pairs},
-            request_s={lane: self.request_s.labels(venue, lane) for lane in Lane},
+            request_s={lane: self._trace(self.request_s, SLOW_S, venue=venue, lane=lane) for lane in Lane},
         )
 
     def venue(self, venue: VenueId) -> VenueSeries:
         """Make every other child of one served venue."""
         return VenueSeries(
             phase_s={verb: self.phase_s.labels(venue, verb) for verb in VERBS},
-            time_to_terminal_s=self.time_to_terminal_s.labels(venue),
+            time_to_terminal_s=self._trace(self.time_to_terminal_s, SLOW_S, venue=venue),
             queue_depth={lane: self.queue_depth.labels(venue, lane) for lane in Lane},
             queue_wait_s={lane: self.queue_wait_s.labels(venue, lane) for lane in Lane},
             slots={result: self.slots.labels(venue, result) for result in SLOTS},
@@ -188,6 +210,7 @@ class Register:
             gate_closures={reason: self.gate_closures.labels(venue, reason) for reason in CLOSURES},
             unknown_open=self.unknown_open.labels(venue),
             unknown_resolved={outcome: self.unknown_resolved.labels(venue, outcome) for outcome in RESOLVED},
+            unknown_resolution_s=self._trace(self.unknown_resolution_s, RESOLVED_S, venue=venue),
             hidden_resends=self.hidden_resends.labels(venue),
             credential_refresh={result: self.credential_refresh.labels(venue, result) for result in REFRESHES},
             credential_age_s=self.credential_age_s.labels(venue),

@@ -22,8 +22,7 @@ class Vitals:
 
     components: Callable[[], Awaitable[Mapping[str, Component]]]
     draining: Callable[[], bool]
-    metrics: Callable[[], Awaitable[bytes]]
-    metrics_type: str
+    metrics: Callable[[str], Awaitable[tuple[bytes, str]]]
     version: str
 
 
@@ -50,9 +49,9 @@ async def ready(request: web.Request) -> web.Response:
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """`GET /metrics` in Prometheus' text form."""
-    vitals = request.app[VITALS]
-    return web.Response(body=await vitals.metrics(), headers={"Content-Type": vitals.metrics_type})
+    """`GET /metrics` in Prometheus' text form, or as OpenMetrics where that is accepted."""
+    body, form = await request.app[VITALS].metrics(request.headers.get("Accept", ""))
+    return web.Response(body=body, headers={"Content-Type": form, "Vary": "Accept"})
 
 
 def _json(status: int, body: Mapping[str, object]) -> web.Response:

@@ -239,7 +239,7 @@ ALERTS = (
     ),
     Alert(
         "AuditGap",
-        f"sum by (job) (increase({PREFIX}_audit_dropped_total[10m])) > 0",
+        f"sum by (job) (increase({PREFIX}_trail_dropped_total[10m])) > 0",
         "0m",
         TICKET,
         "Entries of the audit trail were dropped; the chain has a gap that says so",

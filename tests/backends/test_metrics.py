@@ -2,9 +2,12 @@
 
 import random
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.backends.auditor import Auditor
@@ -14,6 +17,7 @@ from gateway.core.breaker import BreakerScope
 from gateway.core.model import Account, Lane, VenueId
 from gateway.core.outcome import Outcome
 
+PROMTOOL = shutil.which("promtool")
 ORDERLY, HASHKEY = VenueId("orderly"), VenueId("hashkey")
 
 PROMISED = {
@@ -35,6 +39,7 @@ PROMISED = {
     "retries_total": {"venue", "reason"},
     "unknown_open": {"venue"},
     "unknown_resolved_total": {"venue", "outcome"},
+    "unknown_resolution_seconds": {"venue"},
     "hidden_resends_total": {"venue"},
     "credential_refresh_total": {"venue", "result"},
     "credential_age_seconds": {"venue"},
@@ -88,19 +93,19 @@ def test_nothing_a_caller_sends_makes_a_series(metrics: Metrics) -> None:
 
     for _ in range(10_000):
         noise = "".join(chr(dice.randrange(1, 0x2FF)) for _ in range(dice.randrange(20)))
-        metrics.answered(noise, dice.choice(list(Lane)), dice.choice(list(Outcome)), dice.random())
+        metrics.answered(noise, dice.choice(list(Lane)), dice.choice(list(Outcome)), dice.random(), noise)
         metrics.redis(noise, dice.random(), noise)
         metrics.phase(ORDERLY, noise, dice.random())
         metrics.slot(ORDERLY, noise)
         metrics.credential(ORDERLY, noise)
         metrics.degraded(noise, lost=True)
-        metrics.resolved(ORDERLY, dice.choice(list(Outcome)), dice.random())
+        metrics.resolved(ORDERLY, dice.choice(list(Outcome)), dice.random(), noise)
 
     assert set(series(metrics)) == before
 
 
 def test_answer_is_counted_under_its_venue_lane_and_outcome(metrics: Metrics) -> None:
-    metrics.answered("orderly", Lane.URGENT, Outcome.CANCELLED, 0.003)
+    metrics.answered("orderly", Lane.URGENT, Outcome.CANCELLED, 0.003, "r-1")
 
     now = series(metrics)
     assert now['cancel_gateway_requests_total{lane="urgent",outcome="cancelled",venue="orderly"}'] == 1
@@ -111,7 +116,7 @@ def test_answer_is_counted_under_its_venue_lane_and_outcome(metrics: Metrics) ->
 
 @pytest.mark.parametrize("venue", ["binance", "", None, "other", 'orderly"} 1\n'])
 def test_venue_that_is_not_served_is_other(metrics: Metrics, venue: str | None) -> None:
-    metrics.answered(venue, Lane.NORMAL, Outcome.UNKNOWN_VENUE, 0.001)
+    metrics.answered(venue, Lane.NORMAL, Outcome.UNKNOWN_VENUE, 0.001, "r-1")
 
     assert series(metrics)['cancel_gateway_requests_total{lane="normal",outcome="unknown_venue",venue="other"}'] == 1
 
@@ -121,9 +126,9 @@ def test_each_report_lands_where_it_belongs(metrics: Metrics) -> None:
     metrics.slot(ORDERLY, "used")
     metrics.waited(ORDERLY, Lane.NORMAL, 2.0)
     metrics.batch(ORDERLY, 7)
-    metrics.terminal(ORDERLY, 0.2)
-    metrics.resolved(ORDERLY, Outcome.TOO_LATE_FILLED, 3.0)
-    metrics.resolved(ORDERLY, Outcome.UNKNOWN, 9.0)
+    metrics.terminal(ORDERLY, 0.2, "r-1")
+    metrics.resolved(ORDERLY, Outcome.TOO_LATE_FILLED, 3.0, "r-1")
+    metrics.resolved(ORDERLY, Outcome.UNKNOWN, 9.0, "r-2")
     metrics.credential(ORDERLY, "fetched")
     metrics.redis("claim", 0.0004, None)
     metrics.redis("claim", 0.1, "timeout")
@@ -161,6 +166,8 @@ def test_each_report_lands_where_it_belongs(metrics: Metrics) -> None:
             'clock_offset_seconds{venue="orderly"}': -1.5,
             'retries_total{reason="not_sent",venue="orderly"}': 1,
             'unknown_resolved_total{outcome="unknown",venue="orderly"}': 1,
+            'unknown_resolution_seconds_count{venue="orderly"}': 2,
+            'unknown_resolution_seconds_sum{venue="orderly"}': 12,
             'credential_refresh_total{result="fetched",venue="orderly"}': 1,
             'redis_seconds_count{operation="claim"}': 2,
             'redis_seconds_sum{operation="claim"}': 0.1004,
@@ -202,10 +209,54 @@ def test_accounts_of_a_venue_are_watched_apart(metrics: Metrics) -> None:
 async def test_scrape_is_the_same_text(metrics: Metrics) -> None:
     metrics.on_scrape(lambda: metrics.credential_age(ORDERLY, 5))
 
-    text = await metrics.scrape()
+    text, form = await metrics.scrape("text/plain;version=0.0.4")
 
     assert b'cancel_gateway_credential_age_seconds{venue="orderly"} 5.0' in text
-    assert metrics.content_type.startswith("text/plain")
+    assert form.startswith("text/plain; version=0.0.4")
+
+
+async def test_openmetrics_names_units_and_the_last_request_in_each_bucket(metrics: Metrics) -> None:
+    for request_id, seconds in (("r-1", 0.003), ("r-2", 0.005), ("r-3", 0.2), ("r-4", 61.0)):
+        metrics.answered("orderly", Lane.NORMAL, Outcome.CANCELLED, seconds, request_id)
+    metrics.resolved(ORDERLY, Outcome.CANCELLED, 60.0, "x" * 128)
+
+    text, form = await metrics.scrape("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5")
+
+    read = openmetrics_families(text.decode())  # type: ignore[no-untyped-call]  # the library has no types there
+    families = {family.name: family for family in read}
+    marked = {
+        (sample.name, sample.labels["le"]): (sample.exemplar.labels["request_id"], sample.exemplar.value)
+        for family in families.values()
+        for sample in family.samples
+        if sample.exemplar is not None
+    }
+    assert form.startswith("application/openmetrics-text; version=1.0.0")
+    assert marked == {
+        ("cancel_gateway_request_seconds_bucket", "0.005"): ("r-2", 0.005),
+        ("cancel_gateway_request_seconds_bucket", "0.25"): ("r-3", 0.2),
+        ("cancel_gateway_request_seconds_bucket", "+Inf"): ("r-4", 61.0),
+        ("cancel_gateway_unknown_resolution_seconds_bucket", "60.0"): ("x" * 118, 60.0),
+        ("cancel_gateway_time_to_terminal_seconds_bucket", "60.0"): ("x" * 118, 60.0),
+    }
+    named = {name: family.unit for name, family in families.items() if name.startswith("cancel_gateway_")}
+    assert all(unit == "seconds" for name, unit in named.items() if name.endswith("_seconds"))
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (apt-get install prometheus)")
+def test_promtool_finds_nothing_to_say(metrics: Metrics) -> None:
+    assert PROMTOOL is not None
+    said = subprocess.run([PROMTOOL, "check", "metrics"], input=metrics.render(), capture_output=True, check=False)  # noqa: S603
+
+    assert (said.returncode, said.stdout, said.stderr) == (0, b"", b"")
+
+
+@pytest.mark.parametrize(
+    "family", ["request_seconds", "phase_seconds", "time_to_terminal_seconds", "queue_wait_seconds", "redis_seconds"]
+)
+def test_latencies_are_told_apart_from_a_millisecond_to_a_minute(metrics: Metrics, family: str) -> None:
+    bounds = re.findall(rf'cancel_gateway_{family}_bucket{{.*le="([0-9.]+)"', metrics.render().decode())
+
+    assert {"0.001", "0.01", "0.1", "1.0", "5.0", "60.0"} <= set(bounds)
 
 
 def test_no_label_is_looked_up_outside_series() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from promql_rig import faults, real_series
 
 OPS = Path(__file__).parents[2] / "ops"
 ALERTS = OPS / "prometheus" / "alerts.yaml"
@@ -106,7 +107,7 @@ CASES = (
     Case("UnknownsOpen", *gauge("unknown_open", VENUE, 1, 0)),
     Case("ClockOff", *gauge("clock_offset_seconds", VENUE, -1.5, 0.9)),
     Case("ReloadRefused", *gauge("config_last_reload_successful", "", 0, 1), severity="ticket"),
-    Case("AuditGap", *rises("audit_dropped_total", ""), severity="ticket"),
+    Case("AuditGap", *rises("trail_dropped_total", ""), severity="ticket"),
     Case("LogDropped", *rises("log_dropped_total", ""), severity="ticket"),
     Case("InternalErrors", *rises("requests_total", f'{VENUE},lane="normal",outcome="internal"')),
     Case(
@@ -165,6 +166,26 @@ def test_every_alert_says_what_a_person_needs() -> None:
         assert rule["annotations"]["runbook_url"].endswith(f"/{rule['alert']}.md")
         if "by (venue" in rule["expr"] or "{{ $labels.venue }}" in rule["annotations"]["summary"]:
             assert "$labels.venue" in rule["annotations"]["summary"]
+
+
+async def test_every_rule_reads_what_a_gateway_has() -> None:
+    series, recorded = await real_series(), {rule["record"] for rule in RECORDED}
+    by_name = {rule.get("alert") or rule["record"]: rule["expr"] for rule in (*RECORDED, *RULES)}
+
+    assert {name: found for name, expr in by_name.items() if (found := list(faults(expr, series, recorded)))} == {}
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("cancel_gateway_none", ["no metric cancel_gateway_none"]),
+        ('cancel_gateway_degraded{component="disk"}', ["cancel_gateway_degraded: component is never 'disk'"]),
+        ('cancel_gateway_degraded{venue="orderly"}', ["cancel_gateway_degraded has no label venue"]),
+        ("sum by (lane) (cancel_gateway_unknown_open)", ["grouped by lane, which nothing has"]),
+    ],
+)
+async def test_a_rule_on_what_is_not_there_is_found(query: str, found: list[str]) -> None:
+    assert list(faults(query, await real_series())) == found
 
 
 def test_the_files_are_as_the_code_makes_them() -> None:
