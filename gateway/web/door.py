@@ -46,7 +46,7 @@ class Door:
 
     def _names(self, request: web.Request) -> tuple[str, ...]:
         connection = request.protocol
-        return connection.names(self._clock.now_ms() / 1000) if isinstance(connection, Connection) else ()
+        return connection.names(self._clock.now_ms) if isinstance(connection, Connection) else ()
 
     async def _said(self, request: web.Request) -> Caller | Denied | None:
         """Whom the header means. Any header that means nobody is a refusal, whatever else was shown."""

@@ -7,7 +7,7 @@ anybody who reaches the port could fill the log.
 import asyncio
 import secrets
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 from aiohttp import web
@@ -61,9 +61,9 @@ class Connection(web.RequestHandler):
         self._too_late = None
         self.force_close()
 
-    def names(self, now_s: float) -> tuple[str, ...]:
+    def names(self, now_ms: Callable[[], int]) -> tuple[str, ...]:
         """The names in the certificate, while it is valid; none where none was shown."""
-        return self._shown.at(now_s) if self._shown is not NO_CERTIFICATE else ()
+        return () if self._shown is NO_CERTIFICATE else self._shown.at(now_ms() / 1000)
 
     def handle_error(
         self,
