@@ -28,6 +28,7 @@ from gateway.venues.base import Login
 SPREAD = 0.25
 # An account that nobody uses is tried again so often while something is wrong with it.
 QUIET_RETRY_S = 10.0
+TOKEN_LOOK_S = 0.1
 WELL = frozenset({"fetched", "unchanged"})
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -218,7 +219,8 @@ class CredentialKeeper:
         well = result in WELL and held.serving(now) is not None
         soon, due = now + RETRY_S, now + self._refresh_s * (1 - SPREAD * random.random())  # noqa: S311  only spreads
         if edition is not None and isinstance(edition.key, Login):
-            due = min(due, max(edition.token_due, edition.login_after, soon))
+            # A token that ends within the second must not be left to end; logins that fail have a pause of their own.
+            due = min(due, max(edition.token_due, edition.login_after, now + TOKEN_LOOK_S))
         held.schedule(due if well else soon, now)
         self._set_alarm(held, due - now if well else self._retry_s())
 
