@@ -31,6 +31,14 @@ admission: $(VENV)/.test ## limits held by three gateways through faults, counte
 rotation: $(VENV)/.test ## keys rotated and stores lost under 200 cancels/s, for every secret store; 3 min
 	@CANCEL_GATEWAY_ROTATION_S=10 $(BIN)/python -m pytest -q --timeout 180 tests/service/test_service_rotation.py
 
+.PHONY: schedules truth
+SCHEDULES ?= 10000
+schedules: $(VENV)/.test ## SCHEDULES random fault schedules (10,000) on virtual time, each held against the venue's book; 15 min
+	@CANCEL_GATEWAY_SCHEDULES=$(SCHEDULES) $(BIN)/python -m pytest -q tests/truth/test_schedules.py
+
+truth: schedules ## the above, and real processes killed at every point, and the crowds in full; 20 min
+	@CANCEL_GATEWAY_TRUTH=full $(BIN)/python -m pytest -q --timeout 600 tests/truth --deselect tests/truth/test_schedules.py
+
 unit: $(VENV)/.test ## the part without processes and sockets
 	@$(BIN)/python -m pytest -q tests/core tests/venues tests/test_architecture.py
 

@@ -84,8 +84,9 @@ class Follower:
     async def _resolved(self, record: Record, deadline: float) -> Record:
         """Look ourselves, or wait a moment for whoever looks now."""
         seen = await self.resolver.look_once(record, deadline)
-        if seen.state is State.UNKNOWN and seen.fence == record.fence and seen.lease_until_ms > self.clock.now_ms():
-            left_s = min(HEARING_S, deadline - self.clock.monotonic())
+        held = seen.state is State.UNKNOWN and seen.lease_until_ms > self.clock.now_ms()
+        if held and seen.steps == record.steps:
+            left_s = deadline - self.clock.monotonic()
             return await self._next(seen, max(0.0, left_s), lambda: HEARING_S) or seen
         return seen
 

@@ -185,6 +185,8 @@ class Pipeline:
         if seen is not None and seen.state is State.REFUSED:
             return None
         course.record = record.id
+        if seen is not None and seen.state is State.UNKNOWN and not seen.body:
+            return course.answer(Settled(Outcome.UNKNOWN), detail="whoever sent it did not live to see the answer")
         if seen is None or not seen.body or seen.outcome is None:
             return course.answer(Settled(Outcome.IN_PROGRESS), retry_after_ms=TRY_AGAIN_MS)
         return Answer(seen.outcome, record=seen.id, body=seen.body)
@@ -277,13 +279,14 @@ class Pipeline:
 
     async def _finish(self, course: Course, told: Told | NoSigner) -> Answer:
         """What the first attempt came to, and as many more as are safe and of use."""
+        earlier: End | None = None
         while True:
             told = await self._boarded(course, told)
             if isinstance(told, AuthRefused):
                 told = await self._once_renewed(course, told)
             if isinstance(told, Settled):
                 self._proves(course, told)
-            end = await self._end(course, told)
+            end = earlier = _with_earlier(earlier, await self._end(course, told))
             if end.again is None or not await self._once_more(course, end.again):
                 end = await self._watched(course, end)
                 return await self._settle(course, end.settled, end.detail, end.retry_after_ms)
@@ -391,6 +394,14 @@ class Pipeline:
 def _look(course: Course) -> Look:
     asked, signer = course.asked, course.unlocked.signer
     return Look(course.desk, course.account, course.order, signer, asked.caller, asked.deadline, course.sent_ms)
+
+
+def _with_earlier(earlier: End | None, end: End) -> End:
+    """An attempt that did nothing takes nothing back: one before it whose end is unknown may still be acted on."""
+    did_nothing = SETTLED_AS[end.settled.outcome] is State.REFUSED or end.settled.outcome is Outcome.REJECTED
+    if earlier is None or earlier.settled.outcome is not Outcome.UNKNOWN or not did_nothing:
+        return end
+    return replace(earlier, again=end.again)
 
 
 def _plainly(  # noqa: PLR0911  one per kind

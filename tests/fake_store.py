@@ -140,6 +140,11 @@ class FakeLimiter:
         """As a flush would, without the hold that follows one."""
         self.ledger = Ledger()
 
+    def hold(self) -> None:
+        """As a flush would: the window from now on counts as full."""
+        now_us = self.now_us()
+        self.ledger = Ledger(dict.fromkeys(self.ledger.epochs, Epoch(now_us, now_us)))
+
     def spend(self, demands: tuple[Demand, ...], times: int) -> None:
         """As if somebody else had just sent so many."""
         for _ in range(times):
@@ -212,7 +217,9 @@ class FakeRecords:
         await self._call("mark_sent")
         if self.limiter.gate is not None and not probe:
             return self.limiter.gate
-        kept = self.kept[record]
+        kept = self.kept.get(record)
+        if kept is None:
+            return True
         mine = (
             not self.stolen
             and kept.ref not in self.stolen_refs
@@ -226,8 +233,8 @@ class FakeRecords:
 
     async def settle(self, record: RecordId, fence: int, settlement: Settlement) -> bool:
         await self._call("settle")
-        kept = self.kept[record]
-        if not may_settle(kept.state, kept.fence, settlement.state, fence):
+        kept = self.kept.get(record)
+        if kept is None or not may_settle(kept.state, kept.fence, settlement.state, fence):
             return False
         self.settled.append(settlement)
         self.kept[record] = settled_record(kept, settlement)
@@ -278,8 +285,8 @@ class FakeRecords:
 
     async def postpone(self, record: Record, pause_ms: int | None, steps: tuple[Step, ...]) -> bool:
         await self._call("postpone")
-        kept = self.kept[record.id]
-        if kept.fence != record.fence:
+        kept = self.kept.get(record.id)
+        if kept is None or kept.fence != record.fence:
             return False
         self.kept[record.id] = replace(kept, steps=steps, lease_until_ms=self.clock.now_ms() + REST_MS)
         self.due.pop(record.id, None)
@@ -293,10 +300,32 @@ class FakeRecords:
         record, known = kept.record, self.kept.get(kept.record.id)
         if known is not None and not may_settle(known.state, known.fence, record.state, record.fence):
             return False
-        self.kept[record.id] = replace(record, lease_until_ms=self.clock.now_ms() + lease_ms)
-        if kept.claim.key is not None and record.state is not State.REFUSED:
+        self.kept[record.id] = replace(
+            known or record,
+            state=record.state,
+            outcome=record.outcome,
+            body=record.body,
+            settled_ms=record.settled_ms,
+            attempts=record.attempts,
+            lease_until_ms=self.clock.now_ms() + lease_ms,
+        )
+        if known is None and kept.claim.key is not None and record.state is not State.REFUSED:
             self.keys.setdefault((record.caller, kept.claim.key), (fingerprint(kept.claim.cancel), record.id))
+        if record.state is State.SENT:
+            return True
+        self.due.pop(record.id, None)
+        if record.state is State.UNKNOWN:
+            self.due[record.id] = self.clock.now_ms()
+        self.orders = {order: at for order, at in self.orders.items() if at != record.id}
+        if record.state is State.REFUSED:
+            self.keys = {key: at for key, at in self.keys.items() if at[1] != record.id}
+        self._announce(record.id)
         return True
+
+    def forget(self) -> None:
+        """As a flush would."""
+        for kept in (self.kept, self.orders, self.keys, self.due):
+            kept.clear()
 
     def _announce(self, record: RecordId) -> None:
         for ring in self.bells:

@@ -42,7 +42,18 @@ from gateway.kill import Killer
 from gateway.offsets import Offsets
 from gateway.pipeline import Pipeline
 from gateway.planner import Planner
-from gateway.ports import Condition, NoSigner, Unavailable, Unlocked, always
+from gateway.ports import (
+    Condition,
+    Continuity,
+    Gates,
+    Limiter,
+    NoSigner,
+    RecordStore,
+    Sender,
+    Unavailable,
+    Unlocked,
+    always,
+)
 from gateway.reader import Reader
 from gateway.resolve import Resolver
 from gateway.survey import Survey
@@ -292,6 +303,17 @@ class RecordingLog:
         self.bugs.append(error)
 
 
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What the parts under test see of the shared state and the venue."""
+
+    limiter: Limiter
+    records: RecordStore
+    sender: Sender
+    continuity: Continuity
+    gates: Gates
+
+
 class World:
     """One process with everything in it, on the running loop's virtual time; `beside` it may run another one."""
 
@@ -325,29 +347,35 @@ class World:
     def _credentials(self) -> FakeCredentials:
         return FakeCredentials(self.story)
 
+    def _ports(self) -> Ports:
+        """The fakes themselves, unless a test puts something between."""
+        self.gates = FakeGates(self.limiter)
+        return Ports(self.limiter, self.records, self.sender, self.continuity, self.gates)
+
     def _join(self, bounds: Bounds) -> None:
         """The one place where the parts under test are built."""
-        self.gates = FakeGates(self.limiter)
-        self.dispatcher = Dispatcher(self.limiter, self.clock, bounds, self.meter.slot)
+        ports = self._ports()
+        limiter, continuity = ports.limiter, ports.continuity
+        self.dispatcher = Dispatcher(limiter, self.clock, bounds, self.meter.slot)
         self.changes: list[Change] = []
         self.breakers = Breakers(dict.fromkeys(self.desks, 2.0), self.clock, lambda: 1.0, self._changed)
         self.clock_words: list[tuple[str, int]] = []
         rules = {venue: self.venue if venue == VENUE else None for venue in self.desks}
         self.offsets = Offsets(rules, self.clock, lambda _, word, ms: self.clock_words.append((word, ms)))
         self.weather = Weather(self.breakers, self.offsets)
-        self.voyages = Voyages(self.clock, self.limiter)
+        self.voyages = self._voyages(limiter)
         self.courier = Courier(
             self.clock,
-            self.limiter,
-            self.gates,
-            self.continuity,
-            GuardedSender(self.sender, self.breakers),
+            limiter,
+            ports.gates,
+            continuity,
+            GuardedSender(ports.sender, self.breakers),
             self.meter,
             self.weather,
             self.voyages,
         )
         self.reader = Reader(self.clock, self.dispatcher, self.courier, self.trail)
-        self.steady = SteadyRecords(self.records, self.clock, self.continuity, self._restored)
+        self.steady = SteadyRecords(ports.records, self.clock, continuity, self._restored)
         self.resolver = Resolver(
             desks=self.desks,
             clock=self.clock,
@@ -361,9 +389,7 @@ class World:
             give_up_ms=GIVE_UP_MS,
             trail=self.trail,
         )
-        self.watchman = Watchman(
-            self.clock, self.resolver, self.continuity, self._accounts, self.log, chance=lambda: 0.5
-        )
+        self.watchman = Watchman(self.clock, self.resolver, continuity, self._accounts, self.log, chance=lambda: 0.5)
         self.follower = Follower(self.clock, self.steady, self.resolver)
         self.records.bells.append(self._hear)
         self.errands = Errands(self.clock, self.courier, self.meter, self.trail)
@@ -388,16 +414,19 @@ class World:
             errands=self.errands,
             reader=self.reader,
             follower=self.follower,
-            continuity=self.continuity,
+            continuity=continuity,
             meter=self.meter,
             noise=self.noise,
             encode=self.encode,
             trail=self.trail,
         )
-        self.planner = Planner(self.desks, self.clock, self.credentials, self.limiter, self.dispatcher, self.weather)
+        self.planner = Planner(self.desks, self.clock, self.credentials, limiter, self.dispatcher, self.weather)
         self.survey = Survey(
-            self.desks, self.credentials, self.limiter, self.dispatcher, self.gates, self.continuity, self.weather
+            self.desks, self.credentials, limiter, self.dispatcher, ports.gates, continuity, self.weather
         )
+
+    def _voyages(self, limiter: Limiter) -> Voyages:
+        return Voyages(self.clock, limiter)
 
     def _changed(self, change: Change) -> None:
         self.changes.append(change)

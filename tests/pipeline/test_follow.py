@@ -312,6 +312,39 @@ async def test_a_record_whose_owner_died_while_sending_is_resolved_and_never_sen
 
 
 @on_virtual_time
+async def test_what_its_sender_did_not_live_to_settle_is_unknown_while_the_order_is_open() -> None:
+    world = World()
+    world.sender.takes_s = 1e6
+    dead = asyncio.create_task(world.pipeline.cancel(world.ask(key="k")))
+    await let_run()
+    dead.cancel()
+    await let_run()
+    world.sender.takes_s, world.sender.on_read = 0.0, [Seen(OrderState.OPEN)]
+
+    answer = await World(beside=world).pipeline.cancel(world.ask(key="k", within_s=60.0))
+
+    assert (answer.outcome, answer.record, len(world.sender.cancels)) == (Outcome.UNKNOWN, world.records.one().id, 1)
+
+
+@on_virtual_time
+async def test_whoever_comes_while_somebody_looks_waits_for_what_he_sees() -> None:
+    world = World()
+    world.sender.takes_s = 1e6
+    dead = asyncio.create_task(world.pipeline.cancel(world.ask(key="k")))
+    await let_run()
+    dead.cancel()
+    await asyncio.sleep(60.0)
+    world.sender.takes_s = 0.3
+    looking = asyncio.create_task(world.resolver.look_once(world.records.one(), world.clock.monotonic() + 5.0))
+    await asyncio.sleep(0.1)
+
+    answer = await World(beside=world).pipeline.cancel(world.ask(key="k"))
+
+    assert (answer.outcome, len(world.sender.reads)) == (Outcome.CANCELLED, 1)
+    await looking
+
+
+@on_virtual_time
 async def test_an_unknown_order_may_be_cancelled_anew_under_another_key() -> None:
     """A double cancel is harmless, a missing one is not."""
     world = World()

@@ -10,7 +10,7 @@ from virtual_time import let_run, on_virtual_time
 
 from gateway.core.breaker import FAILURES, BreakerScope
 from gateway.core.idempotency import State
-from gateway.core.model import Account, By, Lane, OrderRef, Wait
+from gateway.core.model import Account, By, Lane, OrderRef, Scope, Wait
 from gateway.core.outcome import (
     AuthRefused,
     Facts,
@@ -19,8 +19,10 @@ from gateway.core.outcome import (
     ReadBack,
     Seen,
     Settled,
+    Throttled,
     Unclear,
     Untimely,
+    Verdict,
 )
 from gateway.core.shut import Shut
 from gateway.core.wire import NotSent, Reply, Unconfirmed
@@ -109,6 +111,23 @@ async def test_one_that_stays_open_ends_as_the_venue_said() -> None:
     answer = await world.pipeline.cancel(world.ask())
 
     assert (answer.outcome, answer.attempts) == (Outcome.REJECTED, 3)
+
+
+@pytest.mark.parametrize(
+    "then", [NotSent("no connection"), Throttled(Scope.ACCOUNT), AuthRefused(), Settled(Outcome.REJECTED)], ids=repr
+)
+@on_virtual_time
+async def test_an_attempt_that_did_nothing_takes_nothing_back_of_one_that_may_still_be_acted_on(
+    then: Verdict | NotSent,
+) -> None:
+    world = World()
+    world.sender.on_cancel = [ReadBack(Outcome.CANCELLED), then]
+    world.sender.on_read = [Seen(OrderState.OPEN)]
+
+    answer = await world.pipeline.cancel(world.ask(key="k"))
+
+    assert answer.outcome is Outcome.UNKNOWN
+    assert world.records.one().state is State.UNKNOWN
 
 
 @pytest.mark.parametrize("said", [Unclear("http 502"), Unconfirmed("reset")])
