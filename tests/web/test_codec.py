@@ -452,6 +452,7 @@ def test_a_record_that_waits_has_no_times_and_no_answer() -> None:
         "settled_at": None,
         "attempts": 0,
         "answer": None,
+        "steps": [],
     }
 
 
