@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pty
+import select
 import shlex
 import subprocess
 import sys
@@ -193,14 +194,16 @@ def test_put_on_a_terminal_asks_without_echo(config: Path, monkeypatch: pytest.M
     shown = b""
     for prompt, answer in (
         (b"sealed file: ", PASSPHRASE),
-        (b"the file is new): ", PASSPHRASE),
+        (b"The same again: ", PASSPHRASE),
         (b"key: ", MARKER),
         (b"user: ", ""),
     ):
         while not shown.endswith(prompt):
+            assert select.select([terminal], [], [], 20)[0], shown
             shown += os.read(terminal, 1024)
         assert os.write(terminal, f"{answer}\n".encode())
     while b"stored plain desk-a" not in shown:
+        assert select.select([terminal], [], [], 20)[0], shown
         shown += os.read(terminal, 1024)
     status = process.wait(30)
     os.close(terminal)
