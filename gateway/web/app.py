@@ -1,17 +1,23 @@
 """The two listeners' applications: routes, limits, and what stands on which side."""
 
+import re
+from functools import partial
+
 from aiohttp import web
 
 from gateway.web import handlers, health
-from gateway.web.front import FRONT, KILL, Front
+from gateway.web.front import FRONT, KILL, TRACE, Front, Trace
 from gateway.web.kill import kill
-from gateway.web.listener import WHOLE_S, Runner
+from gateway.web.listener import ENTRANCE, WHOLE_S, Entrance, Handler, Runner
 from gateway.web.many import cancel_many
-from gateway.web.middleware import guard
+from gateway.web.middleware import Handler as OfApp
+from gateway.web.middleware import guard, guarded
 from gateway.web.openapi import show_docs, show_openapi
 
 BODY_MOST = 64 * 1024
 LINE_MOST, HEADER_MOST, HEADERS_MOST = 8190, 8190, 64
+# As the router reads `/orders/{venue}/{ref}`.
+SINGLE = re.compile(r"/orders/[^{}/]+/[^{}/]+")
 SHUTDOWN_S = 0.25  # the drain has been before; what is left then are idle connections
 
 
@@ -20,7 +26,9 @@ def caller_app(front: Front, vitals: health.Vitals) -> web.Application:
     app = web.Application(middlewares=[guard], client_max_size=BODY_MOST)
     app[FRONT] = front
     app[health.VITALS] = vitals
-    app.router.add_delete("/orders/{venue}/{ref}", handlers.cancel)
+    single = partial(handlers.cancel, front=front)
+    app[ENTRANCE] = Entrance(partial(straight, single, front))
+    app.router.add_delete("/orders/{venue}/{ref}", single)
     app.router.add_delete("/orders/{venue}", kill, name=KILL)
     app.router.add_post("/cancels", cancel_many)
     app.router.add_get("/cancels/{id}", handlers.show_record, allow_head=False)
@@ -30,6 +38,19 @@ def caller_app(front: Front, vitals: health.Vitals) -> web.Application:
     app.router.add_get("/healthz", health.alive)
     app.router.add_get("/readyz", health.ready)
     return app
+
+
+def straight(single: OfApp, front: Front, others: Handler) -> Handler:
+    """The way that a cancel takes past the router, which costs it a tenth of its time and memory; the rest goes on."""
+
+    async def enter(request: web.BaseRequest) -> web.StreamResponse:
+        if request.method != "DELETE" or not SINGLE.fullmatch(request.rel_url.raw_path):
+            return await others(request)
+        assert isinstance(request, web.Request)  # noqa: S101  the application's factory makes no other
+        request[TRACE] = Trace()
+        return await guarded(request, single, front)
+
+    return enter
 
 
 def admin_app(vitals: health.Vitals) -> web.Application:

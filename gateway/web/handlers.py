@@ -35,9 +35,8 @@ RESOLVE_S = 2.0
 SINGLE = ("Idempotency-Key", "X-Request-Timeout-Ms")
 
 
-async def cancel(request: web.Request) -> web.Response:
+async def cancel(request: web.Request, front: Front) -> web.Response:
     """`DELETE /orders/{venue}/{ref}`."""
-    front = request.app[FRONT]
     trace = request[TRACE]
     asked, wished = receive(request, front, trace)
     if wished.plan:

@@ -7,7 +7,8 @@ anybody who reaches the port could fill the log.
 import asyncio
 import secrets
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 
 from aiohttp import web
@@ -19,6 +20,19 @@ from gateway.web.codec import refusal
 SERVER = "cancel-gateway"
 WHOLE_S, HANDSHAKE_S = 10.0, 5.0
 UNREADABLE = "this is no HTTP request that can be read"
+
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """Stands before an application, and hands on to it what is not for itself."""
+
+    before: Callable[[Handler], Handler]
+
+
+ENTRANCE = web.AppKey("entrance", Entrance)
 
 
 class Connection(web.RequestHandler):
@@ -130,6 +144,7 @@ class Runner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        ours = Listener(made.request_handler, request_factory=made.request_factory, **self._kwargs)
+        way_in = self.app[ENTRANCE].before(made.request_handler) if ENTRANCE in self.app else made.request_handler
+        ours = Listener(way_in, request_factory=made.request_factory, **self._kwargs)
         ours.whole_s = self.whole_s
         return ours

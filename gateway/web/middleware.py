@@ -15,12 +15,16 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give the request its id, find out who calls, and turn whatever happens into an answer."""
-    front = request.app[FRONT]
-    began = front.clock.monotonic()
-    request_id = request[REQUEST_ID] = valid_request_id(request.headers.get("X-Request-ID")) or front.new_request_id()
+    """Whatever the application's router found."""
     if request.method == "DELETE":
         request[TRACE] = Trace(event=EVENTS.get(request.match_info.route.name or "", CANCEL_DONE))
+    return await guarded(request, handler, request.app[FRONT])
+
+
+async def guarded(request: web.Request, handler: Handler, front: Front) -> web.StreamResponse:
+    """Give the request its id, find out who calls, and turn whatever happens into an answer."""
+    began = front.clock.monotonic()
+    request_id = request[REQUEST_ID] = valid_request_id(request.headers.get("X-Request-ID")) or front.new_request_id()
     outcome, response = await _answer(request, handler, front)
     response.headers["X-Request-ID"] = request_id
     response.headers["Server"] = SERVER

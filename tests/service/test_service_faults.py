@@ -113,7 +113,7 @@ async def test_refusal_is_told_as_one_at_every_venue_and_the_order_still_stands(
 
         assert (said.status, said.outcome) in expected, (venue, said.body)
         assert await _check_true(rig, venue, order, said, met) == "open"
-        assert met <= (2 if said.outcome == "venue_auth" else 1)
+        assert met <= (2 if said.outcome == "venue_auth" else 1) or venue not in READABLE
         if said.status == 503:
             assert int(said.headers["Retry-After"]) >= 1
             assert said.json["retry_after_ms"] > 0
