@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import orjson
@@ -43,10 +43,9 @@ class Moto:
 
     def put(self, name: str, content: str) -> None:
         """A secret, or a new version of it."""
-        known = {entry["Name"] for entry in self.call("ListSecrets", MaxResults=100)["SecretList"]}  # type: ignore[attr-defined]  # JSON
-        if name in known:
+        try:
             self.call("PutSecretValue", SecretId=name, SecretString=content)
-        else:
+        except HTTPError:
             self.call("CreateSecret", Name=name, SecretString=content)
 
 
