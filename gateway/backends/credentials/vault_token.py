@@ -57,11 +57,13 @@ class VaultToken:
 
     async def after_refusal(self, refused: str) -> str | None:
         """Another token, where the refused one is no longer good; None where it is, so that it was not its fault."""
-        lease = self._valid()
+        if (lease := self._valid()) is not None and lease.token == refused:
+            if await self._looking.share(partial(self._is_good, lease)):
+                return None
+            # While this one looked, another one may have logged in; one login does for all.
+            lease = self._valid()
         if lease is not None and lease.token != refused:
             return lease.token
-        if lease is not None and await self._looking.share(partial(self._is_good, lease)):
-            return None
         fresh = await self._login.share(self._log_in)
         return fresh.token if fresh.token != refused else None
 
