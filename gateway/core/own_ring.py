@@ -8,7 +8,8 @@ where a request on the quickest way would have had to leave to arrive no sooner:
 ever later on. The half of the guard that its window still holds covers as much of that.
 """
 
-from collections import defaultdict, deque
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Sequence
 
 from gateway.core.admission import Demand
@@ -21,68 +22,78 @@ LATE_LEAST_S = 0.002
 class Departure:
     """One request of ours, and from when on it counts; `quickest_s` is the shortest way there and back."""
 
-    __slots__ = ("at", "demands", "quickest_s")
+    __slots__ = ("at", "demands", "half_guard_s", "quickest_s")
 
     def __init__(self, demands: Sequence[Demand], at: float, quickest_s: float) -> None:
         self.demands = demands
         self.at = at
         self.quickest_s = quickest_s
+        self.half_guard_s = half_guard_s(demands)
+
+
+class _Sends:
+    """What counts for one limit, oldest first, and those of them that are under way."""
+
+    __slots__ = ("times", "under_way")
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.under_way: set[Departure] = set()
+
+    def add(self, at: float, weight: int, keep: int) -> None:
+        place = bisect_right(self.times, at)
+        self.times[place:place] = [at] * weight
+        del self.times[: max(0, len(self.times) - keep)]
+
+    def move(self, before: float, after: float, weight: int, keep: int) -> None:
+        """It may have been pushed out meanwhile, and then pushes out another."""
+        first = bisect_left(self.times, before)
+        del self.times[first : min(first + weight, bisect_right(self.times, before))]
+        self.add(after, weight, keep)
 
 
 class OwnRing:
     """The last sends of this process, per limit and holder. Times are monotonic seconds."""
 
     def __init__(self) -> None:
-        self._sends = defaultdict[tuple[Account, str], deque[float]](deque)
-        self._under_way: set[Departure] = set()
+        self._sends = defaultdict[tuple[Account, str], _Sends](_Sends)
 
     def clear_at(self, demands: Sequence[Demand], now: float) -> float:
         """From when on one more request with these demands fits, as far as is known now."""
-        for departure in self._under_way:
-            self._count_from(departure, now - departure.quickest_s)
-        return max((self._clear_at(demand) for demand in demands), default=0.0)
+        return max((self._clear_at(demand, now) for demand in demands), default=0.0)
 
     def depart(self, demands: Sequence[Demand], at: float, quickest_s: float = 0.0) -> Departure:
         """A request leaves."""
-        for demand in demands:
-            key = (demand.holder, demand.limit)
-            sends = self._sends[key]
-            if sends.maxlen != demand.keep:
-                sends = self._sends[key] = deque(sends, demand.keep)
-            sends.extend([at] * demand.weight)
         departure = Departure(demands, at, quickest_s)
-        self._under_way.add(departure)
+        for demand in demands:
+            sends = self._sends[demand.holder, demand.limit]
+            sends.add(at, demand.weight, demand.keep)
+            sends.under_way.add(departure)
         return departure
 
     def arrive(self, departure: Departure, latest: float) -> None:
         """It has come to the venue, as late as one that left at `latest` and took the quickest way."""
-        self._under_way.discard(departure)
+        for demand in departure.demands:
+            self._sends[demand.holder, demand.limit].under_way.discard(departure)
         self._count_from(departure, latest)
 
     def _count_from(self, departure: Departure, latest: float) -> None:
-        at = latest - half_guard_s(departure.demands)
+        at = latest - departure.half_guard_s
         if at <= departure.at:
             return
         for demand in departure.demands:
-            key = (demand.holder, demand.limit)
-            self._sends[key] = _moved(self._sends[key], departure.at, at, demand.weight)
+            self._sends[demand.holder, demand.limit].move(departure.at, at, demand.weight, demand.keep)
         departure.at = at
 
-    def _clear_at(self, demand: Demand) -> float:
-        sends = self._sends.get((demand.holder, demand.limit))
+    def _clear_at(self, demand: Demand, now: float) -> float:
+        sends = self._sends[demand.holder, demand.limit]
+        for departure in sends.under_way:
+            self._count_from(departure, now - departure.quickest_s)
         room = demand.keep - demand.weight
-        if sends is None or len(sends) <= room:
+        if len(sends.times) <= room:
             return 0.0
         window_s = (demand.window_us - demand.guard_us // 2) / US_PER_S
-        return sends[len(sends) - 1 - room] + window_s
-
-
-def _moved(sends: deque[float], before: float, after: float, weight: int) -> deque[float]:
-    """The sends with one of them moved; it may have been pushed out meanwhile, and then pushes out another."""
-    left = list(sends)
-    for _ in range(min(weight, left.count(before))):
-        left.remove(before)
-    return deque(sorted((*left, *(after,) * weight)), sends.maxlen)
+        return sends.times[len(sends.times) - 1 - room] + window_s
 
 
 def half_guard_s(demands: Sequence[Demand]) -> float:
