@@ -5,7 +5,7 @@ Neither a lost store, nor a closed gate, nor another kill keeps one from beginni
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import assert_never
 
@@ -63,6 +63,11 @@ class Killer:
     continuity: Continuity
     noise: Callable[[int], bytes]
     encode: Callable[[Kill, Tally], bytes]
+    at_work: dict[int, Sweep] = field(default_factory=dict)
+
+    def under_way(self) -> list[tuple[Kill, Tally]]:
+        """How far each kill came that this process works on now."""
+        return [(sweep.kill, sweep.tally()) for sweep in self.at_work.values()]
 
     async def kill(self, kill: Kill) -> Tally:
         """Unlock, write down, sweep, settle."""
@@ -77,7 +82,11 @@ class Killer:
             return written
         name = ref_of(kill, written.record.ulid if written.record else "")
         sweep = Sweep(kill, desk, unlocked, self.hands, name)
-        await asyncio.gather(sweep.run(), self._mark(written))
+        self.at_work[id(sweep)] = sweep
+        try:
+            await asyncio.gather(sweep.run(), self._mark(written))
+        finally:
+            del self.at_work[id(sweep)]
         tally = replace(sweep.tally(), record=written.record, degraded=self.continuity.degraded)
         self.hands.trail.note(Settling(Cancel(kill.account, name), written.record, tally.outcome, tally.requests))
         return await self._settle(kill, written, tally)

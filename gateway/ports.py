@@ -205,6 +205,22 @@ class OpenRecords(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class OpenEnds:
+    """How many of an account's records are unknown, and the oldest of them with the references of their orders."""
+
+    count: int
+    oldest: tuple[tuple[RecordId, str], ...] = ()
+
+
+class Unknowns(Protocol):
+    """The records whose end is not known, only looked at."""
+
+    async def oldest(self, account: Account, most: int) -> OpenEnds:
+        """How many there are, and so many at most of the oldest."""
+        ...
+
+
 class RecordStore(Records, OpenRecords, Protocol):
     """Everything that the store does for records."""
 

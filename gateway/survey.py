@@ -32,7 +32,7 @@ class Survey:
         """The caller's venues and accounts as JSON."""
         desks = [desk for venue, desk in self.desks.items() if caller.reaches_some(venue)]
         accounts = [account for desk in desks for account in await self.accounts(desk)]
-        return orjson.dumps({"venues": [await self._state(each) for each in accounts if caller.reaches(each)]})
+        return orjson.dumps({"venues": [await self.state(each) for each in accounts if caller.reaches(each)]})
 
     async def accounts(self, desk: Desk) -> list[Account]:
         """The default account first, then whatever the store knows."""
@@ -44,6 +44,8 @@ class Survey:
         return [Account(desk.venue.id, name) for name in [*first, *sorted(names - set(first))]]
 
     async def _gates(self, account: Account) -> Sequence[Gated]:
+        if self.continuity.degraded:
+            return ()
         try:
             return await self.gates.standing(account)
         except Unavailable:
@@ -53,7 +55,8 @@ class Survey:
         word, proven_ms = self.weather.offsets.standing()[account.venue]
         return {"state": word, "venue_ahead_ms": proven_ms}
 
-    async def _state(self, account: Account) -> dict[str, object]:
+    async def state(self, account: Account) -> dict[str, object]:
+        """How an account stands."""
         desk = self.desks[account.venue]
         demands = limits_of(desk, account)
         outlooks = {outlook.limit: outlook for outlook in await self.limiter.outlook(tuple(demands.values()))}

@@ -32,6 +32,7 @@ from gateway.backends.sender import Line, VenueSender
 from gateway.backends.steady_records import SteadyRecords
 from gateway.backends.tls import ListenerTls
 from gateway.backends.trail import DAY_MS, RedisTrail, Watch
+from gateway.backends.unknowns import RedisUnknowns
 from gateway.breakers import Breakers, Change
 from gateway.core.admission import Demand
 from gateway.core.answer import Answer, Asked
@@ -47,11 +48,13 @@ from gateway.errand import Errands
 from gateway.follow import Follower
 from gateway.guard import GuardedSender
 from gateway.kill import Killer
+from gateway.lookout import Lookout
 from gateway.offsets import Offsets
 from gateway.pipeline import Pipeline
 from gateway.planner import Planner
 from gateway.ports import NO_TRAIL, Limiter, Log, RecordStore, Sender, Trail, Unavailable
 from gateway.reader import Reader
+from gateway.recent import Recent
 from gateway.reload import Entrance, Reloader, Reread, Told
 from gateway.resolve import Resolver
 from gateway.settings import Settings
@@ -66,6 +69,7 @@ from gateway.watchman import Watchman
 from gateway.weather import Weather
 from gateway.web.app import admin_app, caller_app, runner
 from gateway.web.codec import answer_body
+from gateway.web.console import Console
 from gateway.web.front import Front, Journal
 from gateway.web.health import Component, Vitals
 from gateway.web.kill_codec import kill_body
@@ -143,7 +147,8 @@ async def running(settings: Settings, log: Log, reread: Reread | None = None) ->
         vitals = _vitals(front, shared, cancelling, entrance)
         url = await _listen(ends, caller_app(front, vitals), settings.server.listen, entrance.tls)
         ends.callback(asyncio.create_task(Reloader(settings, entrance, told, reread).run()).cancel)
-        admin_url = await _listen(ends, admin_app(vitals), settings.server.admin_listen, None)
+        admin = admin_app(front, vitals, _console(front, shared))
+        admin_url = await _listen(ends, admin, settings.server.admin_listen, None)
         ends.callback(asyncio.create_task(_warm(shared, cancelling)).cancel)
         watchman = _watchman(front, shared, cancelling)
         look_after(watchman, front.follower.bell, shared.link.subscription, ends)
@@ -360,7 +365,7 @@ def _front(entrance: Entrance, shared: Shared, parts: Cancelling) -> Front:
         records=records,
         follower=follower,
         survey=parts.survey,
-        journal=Journal(metrics, shared.log),
+        journal=Journal(metrics, shared.log, Recent(clock.now_ms)),
         new_request_id=lambda: secrets.token_hex(12),
     )
 
@@ -371,6 +376,11 @@ def _killer(shared: Shared, parts: Cancelling, hands: Hands, follower: Follower)
 
     limiter = shared.limiter
     return Killer(parts.desks, hands, shared.records, follower, limiter, limiter, secrets.token_bytes, encode)
+
+
+def _console(front: Front, shared: Shared) -> Console:
+    lookout = Lookout(front.survey, RedisUnknowns(shared.link), shared.clock, shared.log)
+    return Console(lookout, front.journal.recent, front.killer.under_way, __version__)
 
 
 def _vitals(front: Front, shared: Shared, parts: Cancelling, entrance: Entrance) -> Vitals:

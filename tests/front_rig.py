@@ -17,6 +17,7 @@ from gateway.core.model import Account
 from gateway.core.outcome import Outcome
 from gateway.desk import Desk
 from gateway.ports import Meter, NoSigner, Unlocked
+from gateway.recent import Recent
 from gateway.venues import ALL
 from gateway.web.app import caller_app, runner
 from gateway.web.door import Door
@@ -112,7 +113,7 @@ async def counting(callers: Iterable[Caller], meter: Meter | None = None) -> Asy
         records=world.records,
         follower=world.follower,
         survey=world.survey,
-        journal=Journal(meter or world.meter, log),
+        journal=Journal(meter or world.meter, log, Recent(world.clock.now_ms)),
         new_request_id=lambda: f"request-{next(ids)}",
     )
     runs = runner(caller_app(front, Vitals(_components, lambda: False, _no_metrics, "0")))

@@ -67,6 +67,7 @@ class RecordId:
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 ULID_LENGTH = 26
 TIME_BITS, NOISE_BITS = 48, 80
+TIME_DIGITS = 10
 
 
 def record_id(at_ms: int, noise: bytes, account: Account) -> RecordId:
@@ -74,6 +75,14 @@ def record_id(at_ms: int, noise: bytes, account: Account) -> RecordId:
     number = (at_ms << NOISE_BITS) | int.from_bytes(noise[:10], "big")
     digits = [CROCKFORD[(number >> shift) & 31] for shift in range((ULID_LENGTH - 1) * 5, -1, -5)]
     return RecordId("".join(digits), account)
+
+
+def made_ms(ulid: str) -> int:
+    """When an id was made."""
+    number = 0
+    for digit in ulid[:TIME_DIGITS]:
+        number = number * len(CROCKFORD) + CROCKFORD.index(digit)
+    return number
 
 
 def parse_record_id(text: str) -> RecordId | None:

@@ -6,6 +6,7 @@ from functools import partial
 from aiohttp import web
 
 from gateway.web import handlers, health
+from gateway.web.console import Console, add_console
 from gateway.web.front import FRONT, KILL, TRACE, Front, Trace
 from gateway.web.kill import kill
 from gateway.web.listener import ENTRANCE, WHOLE_S, Entrance, Handler, Runner
@@ -53,13 +54,14 @@ def straight(single: OfApp, front: Front, others: Handler) -> Handler:
     return enter
 
 
-def admin_app(vitals: health.Vitals) -> web.Application:
-    """What probes and Prometheus talk to; it listens on loopback unless configured otherwise."""
+def admin_app(front: Front, vitals: health.Vitals, console: Console) -> web.Application:
+    """What probes, Prometheus and people on call talk to; it listens on loopback unless configured otherwise."""
     app = web.Application(client_max_size=BODY_MOST)
     app[health.VITALS] = vitals
     app.router.add_get("/healthz", health.alive)
     app.router.add_get("/readyz", health.ready)
     app.router.add_get("/metrics", health.metrics)
+    add_console(app, front, console)
     return app
 
 

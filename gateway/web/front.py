@@ -20,6 +20,7 @@ from gateway.kill import Killer
 from gateway.pipeline import Pipeline
 from gateway.planner import Planner
 from gateway.ports import Clock, Log, Meter, Records
+from gateway.recent import Recent
 from gateway.survey import Survey
 from gateway.web.codec import About
 from gateway.web.door import Door
@@ -40,6 +41,7 @@ class Trace:
     status: int = 0
     detail: str | None = None
     event: str = CANCEL_DONE
+    plan: bool = False
     kill: Kill | None = None
     tally: Tally | None = None
 
@@ -68,6 +70,7 @@ class Trace:
     def line(self) -> dict[str, object]:
         """What the log tells of it: identifiers and figures; what is not known is left out."""
         said: dict[str, object] = {"caller": self.caller, "venue": self.venue, "status": self.status}
+        said["plan"] = True if self.plan else None
         if self.asked is not None:
             order = self.asked.cancel.order
             said |= {
@@ -120,6 +123,7 @@ class Journal:
 
     meter: Meter
     log: Log
+    recent: Recent
 
     def done(self, trace: Trace, request_id: str, outcome: Outcome, seconds: float) -> None:
         """A cancel or a kill has been answered."""
@@ -128,6 +132,8 @@ class Journal:
         if asked is not None and MEANINGS[outcome].final and trace.answer is not None and trace.answer.body is None:
             self.meter.terminal(asked.cancel.account.venue, seconds, request_id)
         line = trace.line() | {"request_id": request_id, "outcome": outcome, "ms": round(seconds * 1000, 3)}
+        if not trace.plan:
+            self.recent.note(trace.event, line)
         if trace.event == CANCEL_DONE:
             self.log.done(line)
         else:

@@ -40,6 +40,7 @@ async def cancel(request: web.Request, front: Front) -> web.Response:
     trace = request[TRACE]
     asked, wished = receive(request, front, trace)
     if wished.plan:
+        trace.plan = True
         return spoken(await _plan(front, asked))
     if front.draining:
         raise Refused(Outcome.DRAINING, "this process is shutting down; try another one")

@@ -10,7 +10,7 @@ from gateway.core.tally import Kill, Tally
 from gateway.venues.base import RefFault
 from gateway.web.codec import JSON, Refused, Spoken
 from gateway.web.front import CALLER, FRONT, REQUEST_ID, TRACE, Front, Trace
-from gateway.web.handlers import VENUE_AT, account_of, desk_of, said_once
+from gateway.web.handlers import account_of, desk_of, said_once
 from gateway.web.kill_codec import KillWish, kill_plan_body, kill_status, kill_wish, respond_to_kill
 from gateway.web.middleware import spoken
 
@@ -20,6 +20,7 @@ async def kill(request: web.Request) -> web.Response:
     front, trace = request.app[FRONT], request[TRACE]
     wanted, wished = receive(request, front, trace)
     if wished.plan:
+        trace.plan = True
         return spoken(await _plan(front, wanted, trace))
     if front.draining:
         raise Refused(Outcome.DRAINING, "this process is shutting down; try another one")
@@ -30,7 +31,7 @@ async def kill(request: web.Request) -> web.Response:
 def receive(request: web.Request, front: Front, trace: Trace) -> tuple[Kill, KillWish]:
     """Decode and validate, as for one cancel."""
     caller = request[CALLER]
-    desk = desk_of(front, request.rel_url.raw_path.split("/")[VENUE_AT])
+    desk = desk_of(front, request.rel_url.raw_path.rpartition("/")[2])
     trace.venue = desk.venue.id
     said_once(request)
     wished = kill_wish(request.rel_url.raw_query_string, request.headers)

@@ -63,6 +63,7 @@ CLAIM = _script("claim", ADMIT, RECORD)
 MARK_SENT = _script("mark_sent", TIME, GATE, RECORD)
 SETTLE, TAKE, POSTPONE, RESTORE = (_script(name, TIME, RECORD) for name in ("settle", "take", "postpone", "restore"))
 GET = _script("get", RECORD)
+UNKNOWNS = _script("unknowns")
 CLOSE = _script("close", TIME, GATE)
 REOPEN = _script("reopen", TIME, GATE)
 STANDING = _script("standing", TIME, GATE)
@@ -75,7 +76,7 @@ TRAIL_READ, TRAIL_LIST = _script("trail_read"), _script("trail_list")
 
 ALL = (
     *(RESERVE, GIVE_BACK, LATE, CONFIRM, OUTLOOK, ARM, LEARN, CLAIM, MARK_SENT, SETTLE, GET, CLOSE),
-    *(REOPEN, STANDING, CROSS, RETREAT, KEY_TAKE, KEY_KEEP, KEY_FREE, REHEARSE, TAKE, POSTPONE, RESTORE),
+    *(REOPEN, STANDING, CROSS, RETREAT, KEY_TAKE, KEY_KEEP, KEY_FREE, REHEARSE, TAKE, POSTPONE, RESTORE, UNKNOWNS),
     *(TRAIL_APPEND, TRAIL_REGISTER, TRAIL_READ, TRAIL_LIST),
 )
 
