@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 
+from aiohttp import web
 from fakes import FakeCredentials, World
 from virtual_time import FakeClock
 
@@ -102,8 +103,14 @@ async def counting(callers: Iterable[Caller], meter: Meter | None = None) -> Asy
     """The callers' listener on loopback; what it counts goes to `meter`."""
     world, log = Everywhere(), Lines()
     door = Door(callers, world.clock)
+    async with listening(caller_app(front_of(world, log, door, meter), VITALS)) as port:
+        yield Counter(world, log, door, port)
+
+
+def front_of(world: World, log: Lines, door: Door, meter: Meter | None = None) -> Front:
+    """The service behind the listeners."""
     ids = count(1)
-    front = Front(
+    return Front(
         desks=world.desks,
         door=door,
         clock=world.clock,
@@ -116,11 +123,16 @@ async def counting(callers: Iterable[Caller], meter: Meter | None = None) -> Asy
         journal=Journal(meter or world.meter, log, Recent(world.clock.now_ms)),
         new_request_id=lambda: f"request-{next(ids)}",
     )
-    runs = runner(caller_app(front, Vitals(_components, lambda: False, _no_metrics, "0")))
+
+
+@asynccontextmanager
+async def listening(app: web.Application) -> AsyncIterator[int]:
+    """A listener on loopback, and its port."""
+    runs = runner(app)
     await runs.setup()
     await Site(runs, "127.0.0.1", 0).start()
     try:
-        yield Counter(world, log, door, runs.addresses[0][1])
+        yield int(runs.addresses[0][1])
     finally:
         await runs.cleanup()
 
@@ -131,6 +143,9 @@ async def _components() -> dict[str, Component]:
 
 async def _no_metrics(_: str) -> tuple[bytes, str]:
     return b"", "text/plain"
+
+
+VITALS = Vitals(_components, lambda: False, _no_metrics, "0")
 
 
 async def _heard(reader: asyncio.StreamReader) -> Heard:

@@ -46,6 +46,7 @@ CALLERS: dict[str, Tree] = {
     "other": {"allow": ["*:*"], "permissions": ["cancel", "read"]},
     "narrow": {"allow": ["orderly:desk-a"], "permissions": ["cancel"]},
     "reader": {"allow": ["*:*"], "permissions": ["read"]},
+    "peek": {"allow": ["hashkey:desk-a"], "permissions": ["read"]},
     "killer": {"allow": ["*:*"], "permissions": ["cancel", "read", "kill"]},
     "chief": {"allow": ["*:*"], "permissions": ["read", "admin"]},
 }

@@ -37,12 +37,14 @@ NO_KILLS = codec.event("kills", {"kills": []})
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """What the console looks at."""
+    """What the console looks at, and how patient it is."""
 
     lookout: Lookout
     recent: Recent
     kills: Callable[[], list[tuple[Kill, Tally]]]
     version: str
+    stuck_s: float = STUCK_S
+    ask_again_s: float = ASK_AGAIN_S
 
 
 CONSOLE = web.AppKey("console", Console)
@@ -90,7 +92,7 @@ class Stream:
         self._read = 0
         self._kills = NO_KILLS
         self._quiet_until = 0.0
-        self._known_until = front.clock.monotonic() + ASK_AGAIN_S
+        self._known_until = front.clock.monotonic() + console.ask_again_s
 
     async def run(self) -> web.StreamResponse:
         """Until it leaves, is stuck, or may not look any more."""
@@ -110,7 +112,7 @@ class Stream:
             return True
         news, self._quiet_until = news or SIGN_OF_LIFE, now + QUIET_S
         try:
-            async with asyncio.timeout(STUCK_S):
+            async with asyncio.timeout(self._console.stuck_s):
                 await self._response.write(news)
         except TimeoutError:
             if (transport := self._request.transport) is not None:
@@ -122,7 +124,7 @@ class Stream:
         """Whether the token is still good, and for whom: rights may have changed."""
         if (now := self._front.clock.monotonic()) < self._known_until:
             return True
-        self._known_until = now + ASK_AGAIN_S
+        self._known_until = now + self._console.ask_again_s
         try:
             self._viewer = Viewer(await self._front.door.caller(self._request))
         except Refused as refused:

@@ -18,6 +18,7 @@ from gateway.core.idempotency import (
     State,
     fingerprint,
     may_settle,
+    made_ms,
     parse_record_id,
     record_id,
 )
@@ -144,6 +145,11 @@ def test_an_id_comes_back_as_it_was(at_ms: int, noise: bytes, account: Account) 
     assert parse_record_id(str(made)) == made
     assert len(made.ulid) == ULID_LENGTH
     assert set(made.ulid) <= set(CROCKFORD)
+
+
+@given(times_ms, noises)
+def test_an_id_tells_when_it_was_made(at_ms: int, noise: bytes) -> None:
+    assert made_ms(record_id(at_ms, noise, ACCOUNT).ulid) == at_ms
 
 
 @given(st.tuples(times_ms, noises), st.tuples(times_ms, noises))
