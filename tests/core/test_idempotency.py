@@ -17,8 +17,8 @@ from gateway.core.idempotency import (
     RecordId,
     State,
     fingerprint,
-    may_settle,
     made_ms,
+    may_settle,
     parse_record_id,
     record_id,
 )

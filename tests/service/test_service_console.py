@@ -125,7 +125,7 @@ async def test_the_kill_switch_plans_tells_how_far_it_came_and_proves_its_end(ri
     async with watching(rig) as news:
         plan = await desk.call("DELETE", "/api/orders/etna?plan=true")
         killing = asyncio.ensure_future(desk.call("DELETE", "/api/orders/etna", {"X-Request-ID": "console-kill"}))
-        at_work = []
+        at_work: list[Any] = []
         while not at_work:
             at_work = (await told(news, "kills"))["kills"]
         said = await killing
