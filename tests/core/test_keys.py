@@ -40,12 +40,17 @@ def places(make: Callable[..., str], *parts: st.SearchStrategy[object]) -> st.Se
 of_an_account = (
     places(keys.holder, accounts)
     | places(keys.gate, accounts)
+    | places(keys.rehearsal, accounts)
     | places(keys.leases, accounts)
     | places(keys.unknown, accounts)
     | places(keys.record, st.builds(RecordId, ulids, accounts))
     | places(keys.order, accounts, kinds, tricky)
 )
-anything = of_an_account | places(keys.idempotency, st.text("a.-_", min_size=1, max_size=4), visible)
+anything = (
+    of_an_account
+    | places(keys.idempotency, st.text("a.-_", min_size=1, max_size=4), visible)
+    | places(keys.idempotency_rehearsal)
+)
 
 
 def slot_tag(key: str) -> str:

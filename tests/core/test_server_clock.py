@@ -20,6 +20,17 @@ def test_first_reply_counts_as_made_when_it_came() -> None:
     assert abs(ServerClock().learn(HERE, HERE + 0.3, THERE_US) - (HERE + 0.3)) < 2e-6
 
 
+def test_quick_replies_tell_how_far_the_distance_may_be_off() -> None:
+    clock = ServerClock()
+    clock.learn(HERE, HERE + 0.3, there_us(HERE + 0.1))
+    first = clock.apart_s()
+
+    clock.learn(HERE + 1, HERE + 1.002, there_us(HERE + 1.001))
+
+    assert 0.3 <= first < 0.3001
+    assert 0.002 <= clock.apart_s() < 0.0021
+
+
 def test_slow_reply_is_placed_by_what_quick_ones_have_shown() -> None:
     clock = ServerClock()
     clock.learn(HERE, HERE + 0.0001, there_us(HERE + 0.00005))
