@@ -19,14 +19,17 @@ VECTORS = Path(__file__).parent / "venues" / "vectors"
 # environment, a socket or a source of randomness; the calls that could are named in IMPURE_CALLS.
 PURE_IMPORTS = frozenset({
     "abc", "base64", "bisect", "collections", "collections.abc", "dataclasses", "datetime", "decimal", "email.utils",
-    "enum", "functools", "hashlib", "heapq", "hmac", "itertools", "math", "nacl.bindings", "nacl.exceptions",
+    "enum", "functools", "hashlib", "heapq", "hmac", "itertools", "json", "math", "nacl.bindings", "nacl.exceptions",
     "nacl.signing", "operator", "orjson", "re", "string", "struct", "types", "typing", "urllib.parse",
 })  # fmt: skip
 IMPURE_CALLS = frozenset({
     "now", "utcnow", "today", "formatdate", "localtime", "make_msgid", "generate", "open", "print",
     "input", "breakpoint", "exec", "eval", "__import__",
 })  # fmt: skip
-PURE = ("gateway.core", "gateway.venues", "gateway.web.codec", "gateway.web.kill_codec", "gateway.web.many_codec")
+PURE = (
+    "gateway.core", "gateway.venues", "gateway.web.codec", "gateway.web.kill_codec", "gateway.web.many_codec",
+    "gateway.client.call", "gateway.client.doubt", "gateway.client.heard",
+)  # fmt: skip
 
 MIDDLE = "gateway.(the middle)"
 SETTINGS = "gateway.settings"
@@ -42,6 +45,7 @@ LAYERS: dict[str, frozenset[str]] = {
     }),
     SETTINGS: frozenset({"gateway.core", "gateway.venues", SETTINGS}),
     "gateway.sandbox": frozenset({"gateway.sandbox"}),
+    "gateway.client": frozenset({"gateway.core.model", "gateway.core.outcome", "gateway.client"}),
 }  # fmt: skip
 MAY_IMPORT_WIRING = ("gateway.wiring", "gateway.reload", "gateway.stores", "gateway.__main__", "gateway.cli")
 
