@@ -17,7 +17,8 @@ Beside the path, `watchman.py` and `resolve.py` find out what became of cancels 
 lets all who ask for one order hear of its end.
 
 `pipeline.py` holds the middle eight in order, on one screen; `ports.py` says what they need; `wiring.py` is the
-only file that knows everything; it has `stores.py` make the secret store.
+only file that knows everything; it has `stores.py` make the secret store and `traces.py` the traces. `client/` is
+the way here for Python services.
 """
 
 __version__ = "0.1.0"

@@ -1,8 +1,9 @@
 """What the pipeline needs from the world, as Protocols. `backends/` answers them; tests bring their own."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from gateway.core.access import Denied
 from gateway.core.admission import Demand, Gated, Slot
@@ -384,6 +385,36 @@ class Log(Protocol):
 
     def broke(self, request_id: str, error: BaseException) -> None:
         """A bug showed itself; its words may hold anything, so only its kind and place are told."""
+        ...
+
+
+Fact: TypeAlias = str | bool | int | float
+
+
+class Journey(Protocol):
+    """The trace of one request."""
+
+    @property
+    def traceparent(self) -> str:
+        """What the caller can find it by (W3C trace context)."""
+        ...
+
+    def answered(self, status: int, facts: Mapping[str, Fact]) -> None:
+        """What was told to the caller; no secret may come here."""
+        ...
+
+
+class Tracer(Protocol):
+    """Where traces are made. Nothing here may block or raise."""
+
+    def serve(
+        self, method: str, route: str | None, url: tuple[str, str], headers: Mapping[str, str]
+    ) -> AbstractContextManager[Journey | None]:
+        """A request to a scheme and path, as long as the block runs; None where its trace is not kept."""
+        ...
+
+    def told(self, verb: str, seconds: float) -> None:
+        """A verb of the request that this is took so long, until now."""
         ...
 
 

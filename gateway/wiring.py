@@ -62,6 +62,7 @@ from gateway.settings.syntax import Listen
 from gateway.stores import store_of
 from gateway.survey import Survey, limits_of
 from gateway.sweep import Hands
+from gateway.traces import Traces, traces_of
 from gateway.venues import ALL
 from gateway.venues.base import Clocked, Venue, at
 from gateway.voyage import Voyages
@@ -119,6 +120,7 @@ class Shared:
     records: SteadyRecords
     gates: RedisGates
     trail: Trail
+    traces: Traces
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,8 @@ async def running(settings: Settings, log: Log, reread: Reread | None = None) ->
         ends.push_async_callback(entrance.aclose)
         front = _front(entrance, shared, cancelling)
         vitals = _vitals(front, shared, cancelling, entrance)
-        url = await _listen(ends, caller_app(front, vitals), settings.server.listen, entrance.tls)
+        app = caller_app(front, vitals, shared.traces.middlewares)
+        url = await _listen(ends, app, settings.server.listen, entrance.tls)
         ends.callback(asyncio.create_task(Reloader(settings, entrance, told, reread).run()).cancel)
         admin = admin_app(front, vitals, _console(front, shared))
         admin_url = await _listen(ends, admin, settings.server.admin_listen, None)
@@ -164,7 +167,8 @@ def _times(settings: Settings) -> Times:
 async def _shared(settings: Settings, log: Log, ends: AsyncExitStack) -> Shared:
     clock = SystemClock()
     auditor = Auditor({venue: own.limits for venue, own in settings.venues.items()})
-    metrics = Metrics(settings.venues, __version__, auditor, clock.monotonic)
+    traces = traces_of(settings.tracing, log, ends)
+    metrics = traces.metrics(settings.venues, auditor, clock)
 
     def another_server(reason: str) -> None:
         limiter.lose(reason)
@@ -187,7 +191,8 @@ async def _shared(settings: Settings, log: Log, ends: AsyncExitStack) -> Shared:
     ends.push_async_callback(records.aclose)
     floors_ms = {venue: max(quota.per_ms for quota in own.limits.values()) for venue, own in settings.venues.items()}
     gates = RedisGates(link, floors_ms, probe_us)
-    return Shared(clock, log, metrics, link, limiter, records, gates, _trail(settings, url, clock, log, metrics, ends))
+    trail = _trail(settings, url, clock, log, metrics, ends)
+    return Shared(clock, log, metrics, link, limiter, records, gates, trail, traces)
 
 
 def _store(
@@ -274,7 +279,7 @@ def _cancelling(settings: Settings, shared: Shared, ends: AsyncExitStack) -> Can
             dispatcher.turn_away(change.shut, change.concerns)
 
     weather = _weather(settings, shared, venues, changed)
-    sender = GuardedSender(wire, weather.breakers)
+    sender = GuardedSender(shared.traces.sender(wire), weather.breakers)
     keeper = CredentialKeeper(
         {venue: Served(venues[venue], own.site, own.timeout_ms) for venue, own in settings.venues.items()},
         store_of(settings.secrets, os.environ, shared.clock),
@@ -357,7 +362,7 @@ def _front(entrance: Entrance, shared: Shared, parts: Cancelling) -> Front:
     )
     return Front(
         desks=parts.desks,
-        door=entrance.door,
+        door=shared.traces.door(entrance.door, clock),
         clock=clock,
         pipeline=pipeline,
         killer=_killer(shared, parts, Hands(clock, parts.keeper, parts.dispatcher, courier, errands, trail), follower),
@@ -365,7 +370,7 @@ def _front(entrance: Entrance, shared: Shared, parts: Cancelling) -> Front:
         records=records,
         follower=follower,
         survey=parts.survey,
-        journal=Journal(metrics, shared.log, Recent(clock.now_ms)),
+        journal=Journal(metrics, shared.traces.log(shared.log), Recent(clock.now_ms)),
         new_request_id=lambda: secrets.token_hex(12),
     )
 

@@ -47,7 +47,9 @@ LAYERS: dict[str, frozenset[str]] = {
     "gateway.sandbox": frozenset({"gateway.sandbox"}),
     "gateway.client": frozenset({"gateway.core.model", "gateway.core.outcome", "gateway.client"}),
 }  # fmt: skip
-MAY_IMPORT_WIRING = ("gateway.wiring", "gateway.reload", "gateway.stores", "gateway.__main__", "gateway.cli")
+MAY_IMPORT_WIRING = (
+    "gateway.wiring", "gateway.reload", "gateway.stores", "gateway.traces", "gateway.__main__", "gateway.cli",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

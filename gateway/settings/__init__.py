@@ -21,6 +21,7 @@ from gateway.settings.paths import optional, readable
 from gateway.settings.schema import Fault, Faults, Section, overrides
 from gateway.settings.secrets import Secrets, read_secrets
 from gateway.settings.syntax import Listen, listen, redis_files, redis_url
+from gateway.settings.tracing import Tracing, read_tracing
 from gateway.settings.venues import VenueSettings, read_venues
 from gateway.venues.base import Venue
 
@@ -87,6 +88,7 @@ class Settings:
     jwt: Jwt | None
     log: Log
     audit: Audit
+    tracing: Tracing | None
     callers: tuple[Caller, ...]
     venues: Mapping[VenueId, VenueSettings]
 
@@ -135,6 +137,7 @@ def _settings(root: Section, folder: Path, venues: tuple[Venue, ...]) -> Setting
         log=_log(root),
         callers=read_callers(root, venues, ways),
         audit=read_audit(root),
+        tracing=read_tracing(root),
         venues=read_venues(root, venues),
     )
 

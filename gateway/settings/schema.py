@@ -16,6 +16,7 @@ Value = TypeVar("Value")
 PREFIX = "CANCEL_GATEWAY__"
 _BARE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
+_FRACTION = re.compile(r"[0-9]{1,3}(\.[0-9]{1,18})?")
 _FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 _SHOWN_LENGTH = 64
 CLOSE_ENOUGH = 0.5
@@ -89,6 +90,11 @@ class _Found:
         if self.from_environment:
             return int(str(self.value)) if _WHOLE.fullmatch(str(self.value).strip()) else None
         return self.value if isinstance(self.value, int) and not isinstance(self.value, bool) else None
+
+    def fraction(self) -> float | None:
+        if self.from_environment:
+            return float(str(self.value)) if _FRACTION.fullmatch(str(self.value).strip()) else None
+        return float(self.value) if isinstance(self.value, int | float) and not isinstance(self.value, bool) else None
 
     def flag(self) -> bool | None:
         if self.from_environment:
@@ -186,6 +192,18 @@ class Section:
             return self._refuse(found, f"is {found.kind()}", remedy, default)
         if not least <= number <= most:
             return self._refuse(found, "is out of range", remedy, default)
+        return number
+
+    def fraction(self, key: str, default: float) -> float:
+        """A number from 0 to 1."""
+        found = self._find(key)
+        if found is None:
+            return default
+        number = found.fraction()
+        if number is None:
+            return self._refuse(found, f"is {found.kind()}", "give a number from 0 to 1", default)
+        if not 0 <= number <= 1:
+            return self._refuse(found, "is out of range", "give a number from 0 to 1", default)
         return number
 
     def flag(self, key: str, default: bool) -> bool:  # noqa: FBT001  a default is what it is

@@ -57,6 +57,18 @@ def base_url(text: str) -> str | Wrong:
     return f"{url.scheme}://{url.netloc.lower()}{path}"
 
 
+def collector_url(text: str) -> str | Wrong:
+    """Where spans go: a web address, which may be plain http, since they hold no secret."""
+    url = _split(text.strip())
+    if url is None or url.scheme not in {"http", "https"} or not url.hostname or not _is_host(url.hostname):
+        return Wrong("is no web address", 'give an address such as "http://collector:4318"')
+    if "@" in url.netloc or "?" in text or "#" in text:
+        return Wrong("has more than host, port and path", "put headers into $OTEL_EXPORTER_OTLP_HEADERS")
+    if url.path.rstrip("/").endswith("/v1/traces"):
+        return Wrong("ends in /v1/traces, which is added to it", "leave that out")
+    return f"{url.scheme}://{url.netloc.lower()}{url.path.rstrip('/')}"
+
+
 def redis_url(text: str) -> str | Wrong:
     """`embedded`, or where a Redis is; what it may hold of a password is never repeated."""
     text = text.strip()

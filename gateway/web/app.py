@@ -1,9 +1,11 @@
 """The two listeners' applications: routes, limits, and what stands on which side."""
 
 import re
+from collections.abc import Sequence
 from functools import partial
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from gateway.web import handlers, health
 from gateway.web.console import Console, add_console
@@ -22,13 +24,14 @@ SINGLE = re.compile(r"/orders/[^{}/]+/[^{}/]+")
 SHUTDOWN_S = 0.25  # the drain has been before; what is left then are idle connections
 
 
-def caller_app(front: Front, vitals: health.Vitals) -> web.Application:
-    """What trading services talk to."""
-    app = web.Application(middlewares=[guard], client_max_size=BODY_MOST)
+def caller_app(front: Front, vitals: health.Vitals, around: Sequence[Middleware] = ()) -> web.Application:
+    """What trading services talk to; what stands `around` it stands around every call."""
+    app = web.Application(middlewares=[*around, guard], client_max_size=BODY_MOST)
     app[FRONT] = front
     app[health.VITALS] = vitals
     single = partial(handlers.cancel, front=front)
-    app[ENTRANCE] = Entrance(partial(straight, single, front))
+    if not around:
+        app[ENTRANCE] = Entrance(partial(straight, single, front))
     app.router.add_delete("/orders/{venue}/{ref}", single)
     app.router.add_delete("/orders/{venue}", kill, name=KILL)
     app.router.add_post("/cancels", cancel_many)

@@ -5,6 +5,7 @@ from asyncio import Future
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 from aiohttp import web
 
@@ -23,7 +24,6 @@ from gateway.ports import Clock, Log, Meter, Records
 from gateway.recent import Recent
 from gateway.survey import Survey
 from gateway.web.codec import About
-from gateway.web.door import Door
 
 CANCEL_DONE, KILL = "cancel.done", "kill"
 # What the one line of a request is called, by the name of its route.
@@ -156,12 +156,20 @@ class Journal:
         self.log.broke(request_id, error)
 
 
+class Doorkeeper(Protocol):
+    """Who finds out who calls; `door.py` does."""
+
+    async def caller(self, request: web.Request) -> Caller:
+        """Who calls, or Refused."""
+        ...
+
+
 @dataclass(slots=True)
 class Front:
     """The service, as HTTP sees it."""
 
     desks: Mapping[VenueId, Desk]
-    door: Door
+    door: Doorkeeper
     clock: Clock
     pipeline: Pipeline
     planner: Planner

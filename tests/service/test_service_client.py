@@ -36,7 +36,7 @@ def another(sandbox: Sandbox, valkey_session: Server, tmp_path: Path) -> Iterato
     with ExitStack() as ends:
 
         def start(drain_lag_ms: int = 0, **venue: Any) -> Gateway:
-            tree = tree_of(sandbox, url, secrets, **venue)
+            tree = tree_of(sandbox, url, secrets, **({"timeout_ms": 800} | venue))
             tree["server"] |= {"drain_lag_ms": drain_lag_ms}
             folder = tmp_path / f"gateway-{time.monotonic_ns()}"
             return ends.enter_context(serving(tree, folder, ends_well=False))
@@ -160,14 +160,14 @@ async def test_wait_that_the_gateway_tells_is_kept(rig: Rig, client: CancelClien
 async def test_wait_beyond_the_deadline_is_told_at_once(rig: Rig, another: Another) -> None:
     narrow = another(0, limits={"cancel": {"tokens": 5, "per_ms": 5000}}, batching=False, reserve=0)
     async with CancelClient(narrow.url, token_of("desk")) as client:
-        first = await client.cancel(await _order(rig), timeout_s=12)
         began = time.monotonic()
-        second = await client.cancel(await _order(rig), timeout_s=1)
+        told = [await client.cancel(await _order(rig), timeout_s=1) for _ in range(7)]
 
+    first, last = told[0], told[-1]
     assert first.outcome is Outcome.CANCELLED
-    assert (second.outcome, second.status, second.tries) == (Outcome.OVER_DEADLINE, 429, 1)
-    assert (second.retry_after_ms or 0) > 1000
-    assert time.monotonic() - began < 0.9
+    assert (last.outcome, last.status, last.tries) == (Outcome.OVER_DEADLINE, 429, 1)
+    assert (last.retry_after_ms or 0) > 1000
+    assert time.monotonic() - began < 2
 
 
 async def test_next_address_is_asked_where_nobody_listens(rig: Rig, gateway: Gateway) -> None:
@@ -191,7 +191,7 @@ async def test_nobody_there_at_all_is_provably_not_sent() -> None:
 
 
 async def test_gateway_that_drains_hands_over_to_the_next(rig: Rig, another: Another) -> None:
-    leaving, staying = another(3000), another()
+    leaving, staying = another(1500), another()
     async with CancelClient([leaving.url, staying.url], token_of("desk")) as client:
         assert (await client.cancel(await _order(rig))).tries == 1
         leaving.process.send_signal(signal.SIGTERM)
@@ -216,7 +216,7 @@ async def _until_it_drains(gateway: Gateway, rig: Rig) -> None:
 async def _killed_mid_call(rig: Rig, urls: list[str], victim: Gateway, order: Order, timeout_s: float) -> Answer:
     """A cancel whose gateway dies as soon as the venue has the request."""
     met = await _met(rig)
-    await rig.venue(VENUE).fault("latency", endpoint="cancel", ms=800)
+    await rig.venue(VENUE).fault("latency", endpoint="cancel", ms=400)
     async with CancelClient(urls, token_of("desk")) as client:
         call = asyncio.create_task(client.cancel(order, timeout_s=timeout_s))
         await _until_met(rig, met + 1)
@@ -238,7 +238,7 @@ async def test_gateway_killed_mid_call_leaves_unknown_and_never_a_refusal(rig: R
     victim = another()
     order = await _order(rig)
 
-    answer = await _killed_mid_call(rig, [victim.url], victim, order, timeout_s=2)
+    answer = await _killed_mid_call(rig, [victim.url], victim, order, timeout_s=1)
 
     assert (answer.outcome, answer.status, answer.gone) == (Outcome.UNKNOWN, 0, False)
     assert answer.tries > 1
@@ -249,7 +249,7 @@ async def test_another_gateway_tells_what_became_of_the_one_that_was_killed(rig:
     victim, other = another(), another()
     order = await _order(rig)
 
-    answer = await _killed_mid_call(rig, [victim.url, other.url], victim, order, timeout_s=2)
+    answer = await _killed_mid_call(rig, [victim.url, other.url], victim, order, timeout_s=1)
 
     assert (answer.outcome, answer.status) == (Outcome.UNKNOWN, 0)
     assert answer.record is not None
@@ -266,7 +266,7 @@ async def test_many_go_on_at_another_gateway_where_the_first_dies(rig: Rig, anot
     orders = [await _order(rig, wait=Wait.ACK) for _ in range(20)]
     async with CancelClient([victim.url, other.url], token_of("desk")) as client:
         told: list[Answer] = []
-        async for answer in client.cancel_many(orders, timeout_s=3):
+        async for answer in client.cancel_many(orders, timeout_s=2):
             told.append(answer)
             if len(told) == 1:
                 victim.process.kill()
