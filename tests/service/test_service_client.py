@@ -251,7 +251,7 @@ async def test_another_gateway_tells_what_became_of_the_one_that_was_killed(rig:
 
     answer = await _killed_mid_call(rig, [victim.url, other.url], victim, order, timeout_s=1)
 
-    assert (answer.outcome, answer.status) == (Outcome.UNKNOWN, 0)
+    assert answer.outcome is Outcome.UNKNOWN
     assert answer.record is not None
     async with CancelClient(other.url, token_of("desk")) as client:
         record = await client.until_final(answer.record, timeout_s=12)
