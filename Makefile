@@ -77,6 +77,12 @@ fuzz-api: $(VENV)/.run .venv-fuzz/.fuzz ## schemathesis against a demo gateway a
 bench: $(VENV)/.test ## CPU per cancel against a bare pass-through, in one run
 	@$(BIN)/python bench/passthrough.py
 
+.PHONY: compare
+compare: ## CPU per cancel against the limit and against what one would pick instead; writes docs/performance.md
+	@[ -x .venv-bench/bin/python ] || $(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/pip install -qq --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@PYTHONPATH=. .venv-bench/bin/python -m bench.compare
+
 .PHONY: image-check
 image-check: ## build the image without a daemon, and run it confined; skipped with a reason where a tool is missing
 	@ops/image/check --twice

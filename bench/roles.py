@@ -11,7 +11,10 @@ from aiohttp import web
 from yarl import URL
 
 ORDER = re.compile(rb"[?&]orderId=(\d+)")
-BODY = b'{"accountId":"1","symbol":"BTCUSDT","clientOrderId":"c","orderId":"%s","status":"CANCELED","executedQty":"0"}'
+BODY = (
+    b'{"accountId":"1","symbol":"BTCUSDT","clientOrderId":"c","orderId":"%s","transactTime":"1700000000000",'
+    b'"price":"1","origQty":"1","executedQty":"0","status":"CANCELED","timeInForce":"GTC","type":"LIMIT","side":"BUY"}'
+)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
 
