@@ -351,6 +351,10 @@ class Meter(Protocol):
         """An order was proven gone, so long after it was asked for."""
         ...
 
+    def replayed(self, venue: VenueId) -> None:
+        """An answer repeats a stored one."""
+        ...
+
     def unknown_open(self, account: Account, records: int) -> None:
         """So many of an account's records are unknown, over all replicas."""
         ...

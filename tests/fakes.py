@@ -213,6 +213,7 @@ class RecordingMeter:
     """Keeps what is counted."""
 
     answers: list[tuple[str | None, Lane, Outcome, float]] = field(default_factory=list)
+    replays: list[VenueId] = field(default_factory=list)
     phases: list[tuple[str, float]] = field(default_factory=list)
     sends: list[tuple[float, tuple[Demand, ...]]] = field(default_factory=list)
     slots: Counter[str] = field(default_factory=Counter)
@@ -266,6 +267,9 @@ class RecordingMeter:
     def terminal(self, venue: VenueId, seconds: float, request_id: str) -> None:
         del venue, request_id
         self.terminals.append(seconds)
+
+    def replayed(self, venue: VenueId) -> None:
+        self.replays.append(venue)
 
     def resolved(self, venue: VenueId, outcome: Outcome, age_s: float, request_id: str) -> None:
         del venue, request_id

@@ -15,6 +15,7 @@ from gateway.venues import ALL
 
 Series: TypeAlias = Mapping[str, Mapping[str, frozenset[str]]]
 # What Prometheus itself adds to each series.
+FIRED = ("alertname", "alertstate", "severity", "venue", "scope", "window")
 SCRAPED = {"job": frozenset[str](), "instance": frozenset[str]()}
 # Grafana's variables, as something that parses; a variable stands for any value.
 ANY = "any_value"
@@ -67,7 +68,12 @@ def read(query: str) -> Read:
 
 def faults(query: str, series: Series, recorded: Iterable[str] = ()) -> Iterator[str]:
     """What of it no gateway could answer."""
-    own = {**series, "up": {}, **{name: {"venue": frozenset[str]()} for name in recorded}}
+    own = {
+        **series,
+        "up": {},
+        "ALERTS": dict.fromkeys(FIRED, frozenset[str]()),
+        **{name: {"venue": frozenset[str]()} for name in recorded},
+    }
     found = read(query)
     known: set[str] = set(SCRAPED)
     for selector in found.selectors:

@@ -100,6 +100,10 @@ class Metrics:
         """An order was proven gone, so long after it was asked for."""
         self._venues[venue].time_to_terminal_s.observe(seconds, request_id)
 
+    def replayed(self, venue: VenueId) -> None:
+        """An answer repeated a stored one."""
+        self._venues[venue].replays.inc()
+
     def unknown_open(self, account: Account, records: int) -> None:
         """So many of an account's records are unknown, over all replicas."""
         self._unknown[account] = records

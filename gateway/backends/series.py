@@ -72,6 +72,7 @@ class VenueSeries:
     clock_offset_s: Gauge
     retries: dict[str, Counter]
     limit_learned: Gauge
+    replays: Counter
     unknown_open: Gauge
     unknown_resolved: dict[Outcome, Counter]
     unknown_resolution_s: Traced
@@ -134,6 +135,7 @@ class Register:
             "limit_learned_ratio", "The lowest limit learned from the venue, divided by the configured one.", "venue"
         )
         self.gate_closures = count("gate_closures", "Times that a venue shut us out.", "venue", "reason")
+        self.replays = count("replays", "Answers that repeat a stored one.", "venue")
         self.unknown_open = level(
             "unknown_open", "Cancels whose end is not known yet, over all replicas: each tells the same.", "venue"
         )
@@ -208,6 +210,7 @@ class Register:
             retries={reason: self.retries.labels(venue, reason) for reason in RETRIES},
             limit_learned=self.limit_learned.labels(venue),
             gate_closures={reason: self.gate_closures.labels(venue, reason) for reason in CLOSURES},
+            replays=self.replays.labels(venue),
             unknown_open=self.unknown_open.labels(venue),
             unknown_resolved={outcome: self.unknown_resolved.labels(venue, outcome) for outcome in RESOLVED},
             unknown_resolution_s=self._trace(self.unknown_resolution_s, RESOLVED_S, venue=venue),

@@ -127,10 +127,13 @@ class Journal:
 
     def done(self, trace: Trace, request_id: str, outcome: Outcome, seconds: float) -> None:
         """A cancel or a kill has been answered."""
-        asked = trace.asked
         self.meter.answered(trace.venue, trace.lane, outcome, seconds, request_id)
-        if asked is not None and MEANINGS[outcome].final and trace.answer is not None and trace.answer.body is None:
-            self.meter.terminal(asked.cancel.account.venue, seconds, request_id)
+        if trace.asked is not None and trace.answer is not None:
+            venue = trace.asked.cancel.account.venue
+            if trace.answer.body is not None:
+                self.meter.replayed(venue)
+            elif MEANINGS[outcome].final:
+                self.meter.terminal(venue, seconds, request_id)
         line = trace.line() | {"request_id": request_id, "outcome": outcome, "ms": round(seconds * 1000, 3)}
         if not trace.plan:
             self.recent.note(trace.event, line)

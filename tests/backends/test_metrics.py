@@ -38,6 +38,7 @@ PROMISED = {
     "clock_offset_seconds": {"venue"},
     "retries_total": {"venue", "reason"},
     "unknown_open": {"venue"},
+    "replays_total": {"venue"},
     "unknown_resolved_total": {"venue", "outcome"},
     "unknown_resolution_seconds": {"venue"},
     "hidden_resends_total": {"venue"},
@@ -126,6 +127,7 @@ def test_each_report_lands_where_it_belongs(metrics: Metrics) -> None:
     metrics.slot(ORDERLY, "used")
     metrics.waited(ORDERLY, Lane.NORMAL, 2.0)
     metrics.batch(ORDERLY, 7)
+    metrics.replayed(ORDERLY)
     metrics.terminal(ORDERLY, 0.2, "r-1")
     metrics.resolved(ORDERLY, Outcome.TOO_LATE_FILLED, 3.0, "r-1")
     metrics.resolved(ORDERLY, Outcome.UNKNOWN, 9.0, "r-2")
@@ -158,6 +160,7 @@ def test_each_report_lands_where_it_belongs(metrics: Metrics) -> None:
             'queue_wait_seconds_count{lane="normal",venue="orderly"}': 1,
             'queue_wait_seconds_sum{lane="normal",venue="orderly"}': 2,
             'batch_size_count{venue="orderly"}': 1,
+            'replays_total{venue="orderly"}': 1,
             'batch_size_sum{venue="orderly"}': 7,
             'time_to_terminal_seconds_count{venue="orderly"}': 2,
             'time_to_terminal_seconds_sum{venue="orderly"}': 3.2,

@@ -41,3 +41,23 @@ def test_openbao_is_given_the_accounts_of_the_sandbox() -> None:
         for venue, accounts in DEFAULT_CREDENTIALS.items()
         for account, fields in accounts.items()
     }
+
+
+def test_every_file_that_is_mounted_is_there() -> None:
+    mounted = [volume.split(":")[0] for own in SERVICES.values() for volume in own.get("volumes", ())]
+
+    assert mounted
+    assert [path for path in mounted if not (OPS / path).exists()] == []
+
+
+def test_grafana_finds_its_source_and_its_dashboards() -> None:
+    provisioned = OPS / "grafana" / "provisioning"
+    (source,) = yaml.safe_load((provisioned / "datasources" / "prometheus.yaml").read_text())["datasources"]
+    (boards,) = yaml.safe_load((provisioned / "dashboards" / "cancel-gateway.yaml").read_text())["providers"]
+    scrape = yaml.safe_load((OPS / "compose" / "prometheus.yaml").read_text())["global"]["scrape_interval"]
+    mounted = dict(volume.split(":")[:2] for volume in SERVICES["grafana"]["volumes"])
+
+    assert source["url"].removeprefix("http://").split(":")[0] in SERVICES
+    assert source["jsonData"]["timeInterval"] == scrape
+    assert mounted["./grafana/dashboards"] == boards["options"]["path"]
+    assert mounted["./grafana/provisioning"] == "/etc/grafana/provisioning"
