@@ -23,7 +23,8 @@ run: $(VENV)/.run ## a gateway with its own Redis and five sandbox venues; the f
 
 test: $(VENV)/.test ## the whole test suite
 	@echo "not in it: make admission (three gateways under load and faults, judged by arrival times; wants a quiet machine)"
-	@$(BIN)/python -m pytest -q --ignore=tests/admission $(TESTS)
+	@echo "nor: make ops-check (a real Prometheus and Alertmanager beside a gateway)"
+	@$(BIN)/python -m pytest -q --ignore=tests/admission --ignore=tests/ops_live $(TESTS)
 
 admission: $(VENV)/.test ## limits held by three gateways through faults, counted at the venue; 150 s, wants a quiet machine
 	@$(BIN)/python -m pytest -q tests/admission
@@ -77,11 +78,23 @@ fuzz-api: $(VENV)/.run .venv-fuzz/.fuzz ## schemathesis against a demo gateway a
 bench: $(VENV)/.test ## CPU per cancel against a bare pass-through, in one run
 	@$(BIN)/python bench/passthrough.py
 
+
 .PHONY: compare
 compare: ## CPU per cancel against the limit and against what one would pick instead; writes docs/performance.md
 	@[ -x .venv-bench/bin/python ] || $(PYTHON) -m venv .venv-bench
 	@.venv-bench/bin/pip install -qq --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@PYTHONPATH=. .venv-bench/bin/python -m bench.compare
+
+.PHONY: ops-check dashboards-check pictures
+ops-check: $(VENV)/.test ## every panel asked of a real Prometheus under load, and one page for one cause; 60 s
+	@$(BIN)/python -m pytest -q --timeout 120 tests/ops_live
+
+dashboards-check: ## the dashboards against Grafana's own types, from npm; skipped with a reason without it
+	@ops/grafana/check_types
+
+pictures: $(VENV)/.test ## the dashboards' pictures in docs/img anew, from a load of 100 s
+	@CANCEL_GATEWAY_STORY_S=100 CANCEL_GATEWAY_PICTURES=docs/img $(BIN)/python -m pytest -q --timeout 200 \
+	  tests/ops_live/test_panels.py
 
 .PHONY: image-check
 image-check: ## build the image without a daemon, and run it confined; skipped with a reason where a tool is missing
