@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from ops.grafana.drawing import COLORS, Box, Line, bands, cells, lines, readable
 
-COLUMN, UNIT, GAP, HEAD = 48, 29, 8, 28
+COLUMN, UNIT, GAP, HEAD = 46, 28, 8, 28
 STYLE = """
 body { margin: 0; background: #111217; color: #ccccdc; font: 12px Inter, "DejaVu Sans", sans-serif; }
 .board { position: relative; } .board > * { position: absolute; box-sizing: border-box; overflow: hidden; }
@@ -80,7 +80,14 @@ def taken(folder: Path, boards: Sequence[Mapping[str, Any]], answers: Mapping[st
             page.write_text(_page(board, answers, look))
             picture = folder / f"dashboard-{board['uid'].removeprefix('gateway-')}.png"
             size = f"--window-size={24 * COLUMN + 2 * GAP},{height:.0f}"
-            options = ("--headless", "--no-sandbox", "--hide-scrollbars", f"--screenshot={picture}", size)
+            options = (
+                "--headless",
+                "--no-sandbox",
+                "--hide-scrollbars",
+                "--disable-lcd-text",
+                f"--screenshot={picture}",
+                size,
+            )
             subprocess.run(  # noqa: S603  found above
                 (chromium, *options, f"--user-data-dir={scratch}/profile", page.as_uri()),
                 check=True,

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from chart_rig import dig, merged, render, values_of
 from promql_rig import faults, read, real_series
 
 ROOT = Path(__file__).parents[2]
@@ -80,3 +81,13 @@ def test_a_board_can_be_imported_anywhere_and_told_apart(uid: str) -> None:
     assert [each["name"] for each in board["annotations"]["list"]] == ["Deploys", "Gates", "Failovers"]
     assert all(panel["description"] for panel in panels(board))
     assert max(panel["gridPos"]["x"] + panel["gridPos"]["w"] for panel in board["panels"]) == 24
+
+
+def test_the_chart_brings_each_of_them_to_grafana_whole() -> None:
+    rendered = render(merged(values_of("minimal"), {"dashboards": {"enabled": True}}))
+    maps = [each for each in rendered.all("ConfigMap") if dig(each, "metadata.labels.grafana_dashboard") == "1"]
+    data = [each["data"] for each in maps]
+    brought = {name: json.loads(text) for each in data if isinstance(each, dict) for name, text in each.items()}
+
+    assert brought == {f"{uid}.json": board for uid, board in BOARDS.items()}
+    assert all(len(json.dumps(board)) < 1_000_000 for board in brought.values())  # what a ConfigMap may hold
