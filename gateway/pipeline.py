@@ -398,10 +398,13 @@ def _look(course: Course) -> Look:
 
 def _with_earlier(earlier: End | None, end: End) -> End:
     """An attempt that did nothing takes nothing back: one before it whose end is unknown may still be acted on."""
-    did_nothing = SETTLED_AS[end.settled.outcome] is State.REFUSED or end.settled.outcome is Outcome.REJECTED
-    if earlier is None or earlier.settled.outcome is not Outcome.UNKNOWN or not did_nothing:
+    if earlier is None or earlier.settled.outcome is not Outcome.UNKNOWN:
         return end
-    return replace(earlier, again=end.again)
+    if SETTLED_AS[end.settled.outcome] is State.REFUSED or end.settled.outcome is Outcome.REJECTED:
+        return replace(earlier, again=end.again)
+    if end.look is not None and end.look.if_open is Outcome.REJECTED:
+        return replace(end, look=replace(end.look, if_open=Outcome.UNKNOWN))
+    return end
 
 
 def _plainly(  # noqa: PLR0911  one per kind

@@ -130,6 +130,18 @@ async def test_an_attempt_that_did_nothing_takes_nothing_back_of_one_that_may_st
     assert world.records.one().state is State.UNKNOWN
 
 
+@on_virtual_time
+async def test_whoever_goes_on_looking_is_not_told_of_a_refusal_while_an_earlier_attempt_may_be_acted_on() -> None:
+    world = World()
+    refused = ReadBack(Outcome.CANCELLED, if_open=Outcome.REJECTED)
+    world.sender.on_cancel = [ReadBack(Outcome.CANCELLED), refused]
+    world.sender.on_read = [Seen(OrderState.OPEN), Unclear("HTML"), Seen(OrderState.OPEN)]
+
+    answer = await world.pipeline.cancel(world.ask(wait=Wait.TERMINAL))
+
+    assert (answer.outcome, answer.attempts) == (Outcome.UNKNOWN, 2)
+
+
 @pytest.mark.parametrize("said", [Unclear("http 502"), Unconfirmed("reset")])
 @on_virtual_time
 async def test_whoever_waits_for_the_end_has_an_unclear_cancel_looked_at_and_repeated_while_open(
