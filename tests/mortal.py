@@ -317,6 +317,7 @@ class Mortal(World):
     def kill(self) -> None:
         """SIGKILL."""
         self.life.dead = True
+        self.walking.cancel()
 
     def ref_asked(self, ref: str, within_s: float, wait: Wait) -> Asked:
         """A request under a key that is the order's own."""

@@ -23,7 +23,7 @@ SCHEDULES = int(os.environ.get("CANCEL_GATEWAY_SCHEDULES", "100"))
 STEPS = 30
 LIVING_LEAST = 2
 ORDERS = ("o1", "o2", "o3", "o4", "o5", "o6", "c1", "gone", "never")
-CALM_S = 120.0
+CALM_S = 70.0
 
 manners = st.sampled_from(Manner)
 delays = st.sampled_from([0.0, 0.005, 0.05, 0.7, 1.95, 2.5])
