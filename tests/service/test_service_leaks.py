@@ -155,6 +155,8 @@ async def test_no_output_ever_holds_a_secret(rig: Rig, gateway: Gateway, redis_u
     put_into_the_wrong_line(gateway, module_folder)
     for target in ("/metrics", "/healthz", "/readyz"):
         search.keep(target, await rig.admin.call("GET", target))
+    openly = {"Accept": "application/openmetrics-text"}
+    search.keep("/metrics with request ids", await rig.admin.call("GET", "/metrics", openly))
     search.keep("redis", all_of_redis(redis_url))
     search.keep("log", gateway.raw_log)
     search.keep("errors", (module_folder / "gateway.err").read_bytes())
