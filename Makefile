@@ -95,6 +95,7 @@ dashboards-check: ## the dashboards against Grafana's own types, from npm; skipp
 pictures: $(VENV)/.test ## the dashboards' pictures in docs/img anew, from a load of 100 s
 	@CANCEL_GATEWAY_STORY_S=100 CANCEL_GATEWAY_PICTURES=docs/img $(BIN)/python -m pytest -q --timeout 200 \
 	  tests/ops_live/test_panels.py
+
 .PHONY: policy
 policy: $(VENV)/.test ## hold the chart and the image's recipe against checkov's rules
 	@[ -x .venv-policy/bin/python ] || $(PYTHON) -m venv .venv-policy
