@@ -81,10 +81,11 @@ class Load:
             await asyncio.gather(*tasks)
 
     async def _story(self, began: float) -> None:
-        """When what happens, as parts of the whole time."""
+        """When what happens, as parts of the whole time; some cancels of either kind meet each of it."""
+        under_way: set[asyncio.Future[None]] = set()
         for part, venue, faults in (
             (0.05, "loopring", [{"kind": "latency", "ms": 40, "jitter_ms": 60}]),
-            (0.15, "etna", [{"kind": "hang", "endpoint": "cancel", "applied": True, "times": 4}]),
+            (0.15, "etna", [{"kind": "hang", "endpoint": "cancel", "applied": True, "times": 6}]),
             (0.25, "orderly", [{"kind": "reset_after_read_untouched", "endpoint": "cancel", "times": 12}]),
             (0.45, "hashkey", [{"kind": "rate_limited", "times": 1, "retry_after": "2"}]),
             (0.55, "b2trader", [{"kind": "server_error", "times": 3, "applied": True}]),
@@ -92,9 +93,14 @@ class Load:
         ):
             await self._until(began, part)
             await self.rig.venue(venue).control("POST", "faults", {"faults": faults})
+            under_way |= {asyncio.ensure_future(self._met(venue, wait)) for wait in ("ack", "terminal") * 2}
         await self._until(began, REDIS_GOES)
         self.lose_redis()
         await self._until(began, 1.0)
+        await asyncio.gather(*under_way)
+
+    async def _met(self, venue: str, wait: str) -> None:
+        await self._cancel(venue, await self._order(venue), wait)
 
     async def _until(self, began: float, part: float) -> None:
         await asyncio.sleep(max(0.0, began + part * self.seconds - time.monotonic()))
@@ -110,18 +116,18 @@ class Load:
         while time.monotonic() < began + self.seconds:
             burst = self.dice.random() < 0.03
             for _ in range(10 if burst else 1):
-                task = asyncio.ensure_future(self._cancel(venue, await self._order(venue)))
+                wait = "terminal" if self.dice.random() < 0.3 else "ack"
+                task = asyncio.ensure_future(self._cancel(venue, await self._order(venue), wait))
                 under_way.add(task)
                 task.add_done_callback(under_way.discard)
             await asyncio.sleep(self.dice.expovariate(RATES[venue]))
         await asyncio.gather(*under_way)
 
-    async def _cancel(self, venue: str, order: dict[str, Any]) -> None:
+    async def _cancel(self, venue: str, order: dict[str, Any], wait: str) -> None:
         headers = {"X-Request-Timeout-Ms": "4000"}
         if self.dice.random() < 0.15:
             headers["Priority"] = "u=1"
-        ref, wait = str(order["order_id"]), "terminal" if self.dice.random() < 0.4 else "ack"
-        again = self.dice.random() < 0.1
+        ref, again = str(order["order_id"]), self.dice.random() < 0.1
         if again:
             headers["Idempotency-Key"] = f"key-{ref}"
         for _ in range(2 if again else 1):
