@@ -12,9 +12,11 @@ from gateway.core.model import By, Lane, Wait
 from gateway.core.outcome import MEANINGS, Outcome
 from gateway.web.codec import JSON, PROBLEM, SUCCESS_BELOW, TIMEOUT_DEFAULT_MS, TIMEOUT_MOST_MS
 from gateway.web.front import FRONT
-from gateway.web.openapi_wide import kill_operation, many_operation, wide_schemas
+from gateway.web.openapi_wide import everywhere, headers_of, kill_operation, many_operation, wide_schemas
 
-OK, ACCEPTED, UNAUTHENTICATED, CONFLICT = 200, 202, 401, 409
+OK = 200
+# These are told before any limit is looked at.
+UNMET = frozenset({400, 401, 403})
 READ_REFUSALS = ("400", "401", "403", "404", "500", "503")
 TEXT: dict[str, object] = {"type": "string"}
 KEY_TEXT: dict[str, object] = {"type": "string", "pattern": '^("[!-~]{1,255}"|[!#-~]([!-~]{0,253}[!#-~])?)$'}
@@ -121,7 +123,7 @@ def _answers() -> dict[str, object]:
     return {
         str(status): {
             "description": "; ".join(f"{outcome}: {MEANINGS[outcome].title}" for outcome in outcomes),
-            "headers": _headers(status),
+            "headers": headers_of(status, replayed=True, limited=status not in UNMET),
             "content": _answer_content(status),
         }
         for status, outcomes in sorted(by_status.items())
@@ -132,19 +134,6 @@ def _answer_content(status: int) -> dict[str, object]:
     if status >= SUCCESS_BELOW:
         return _content(PROBLEM, "Problem")
     return _content(JSON, "Answer", "Plan") if status == OK else _content(JSON, "Answer")
-
-
-def _headers(status: int) -> dict[str, object]:
-    """Which headers an answer of this status can have."""
-    always = {"X-Request-ID": "Yours where it was valid, else ours.", "Idempotency-Replayed": "`true` for a replay."}
-    some = {
-        ACCEPTED: {"Location": "The record, which learns the end."},
-        UNAUTHENTICATED: {"WWW-Authenticate": "How to show who you are."},
-    }
-    waiting = {"Retry-After": "Seconds, where waiting helps."} if status >= CONFLICT else {}
-    return {
-        name: {"description": said, "schema": TEXT} for name, said in (always | some.get(status, {}) | waiting).items()
-    }
 
 
 def _cancel(venues: list[str]) -> dict[str, object]:
@@ -171,20 +160,35 @@ def _cancel(venues: list[str]) -> dict[str, object]:
             ),
             _parameter("X-Request-Timeout-Ms", "header", timeout, "How long the answer is of use."),
             _parameter("Priority", "header", TEXT, "RFC 9218; u=0 to u=2 is the urgent lane."),
-            _parameter("X-Request-ID", "header", TEXT, "Comes back, and stands in our log."),
+            *everywhere(),
         ],
         "responses": _answers(),
     }
 
 
 def _read(summary: str, schema: str, parameters: list[dict[str, object]]) -> dict[str, object]:
-    refused = {"description": "Refused", "content": _content(PROBLEM, "Problem")}
+    content = _content(PROBLEM, "Problem")
     return {
         "summary": summary,
-        "parameters": parameters,
-        "responses": {"200": {"description": "Found", "content": _content(JSON, schema)}}
-        | dict.fromkeys(READ_REFUSALS, refused),
+        "parameters": [*parameters, *everywhere()],
+        "responses": {"200": {"description": "Found", "headers": headers_of(OK), "content": _content(JSON, schema)}}
+        | {
+            status: {"description": "Refused", "headers": headers_of(int(status)), "content": content}
+            for status in READ_REFUSALS
+        },
     }
+
+
+def _probe(summary: str, statuses: dict[str, str]) -> dict[str, object]:
+    """What asks for no token."""
+    answers = {status: {"description": said, "content": {JSON: {"schema": THING}}} for status, said in statuses.items()}
+    return {"summary": summary, "security": [], "parameters": [], "responses": answers}
+
+
+def _page(summary: str, kind: str) -> dict[str, object]:
+    found = {"description": "This", "headers": headers_of(OK), "content": {kind: {"schema": {}}}}
+    refused = {"description": "No valid token", "headers": headers_of(401), "content": _content(PROBLEM, "Problem")}
+    return {"summary": summary, "parameters": everywhere(), "responses": {"200": found, "401": refused}}
 
 
 def _schemas() -> dict[str, object]:
@@ -211,16 +215,23 @@ def document(venues: list[str]) -> dict[str, object]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "cancel-gateway", "version": __version__, "summary": "Gets an order cancelled, safely."},
-        "security": [{"token": []}],
+        "security": [{"token": []}, {"certificate": []}],
         "paths": {
             "/orders/{venue}/{ref}": {"delete": _cancel(venues)},
             "/orders/{venue}": {"delete": kill_operation(venues)},
             "/cancels": {"post": many_operation()},
             "/cancels/{id}": {"get": _read(f"One cancel's record: {states}", "Record", [record])},
             "/venues": {"get": _read("Every venue and account that you may use", "Venues", [])},
+            "/openapi.json": {"get": _page("The whole contract", JSON)},
+            "/docs": {"get": _page("A page of it that works offline", "text/html")},
+            "/healthz": {"get": _probe("Whether the process lives", {"200": "It does"})},
+            "/readyz": {"get": _probe("Whether it can work, by component", {"200": "Yes", "503": "No, or it drains"})},
         },
         "components": {
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer"},
+                "certificate": {"type": "mutualTLS", "description": "Where `server.tls_client_ca` is set."},
+            },
             "schemas": _schemas(),
         },
     }

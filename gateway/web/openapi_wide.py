@@ -52,7 +52,10 @@ KILL_PLAN: dict[str, Schema] = {
     "request_id": TEXT,
 }
 REFUSALS = (400, 401, 403, 404, 409, 422, 429, 500, 501, 502, 503, 504)
-MANY_REFUSALS = (400, 401, 408, 413, 500)
+MANY_REFUSALS = (400, 401, 408, 413, 500, 503)
+UNAUTHENTICATED, CONFLICT = 401, 409
+ACCEPTED = 202
+TRACEPARENT = "W3C trace context; where tracing is on, it is continued."
 
 
 def wide_schemas() -> Schema:
@@ -89,10 +92,19 @@ def kill_operation(venues: list[str]) -> Schema:
             ),
             _parameter("Idempotency-Key", "header", KEY_TEXT, "The same key again is the same kill."),
             _parameter("X-Request-Timeout-Ms", "header", _timeout(KILL_TIMEOUT_MS), "How long it may go on."),
+            *everywhere(),
         ],
         "responses": {
-            "200": {"description": "The list is empty; or the plan", "content": _content(JSON, "Killed", "KillPlan")},
-            "202": {"description": f"{Outcome.ACCEPTED}: taken, not proven", "content": _content(JSON, "Killed")},
+            "200": {
+                "description": "The list is empty; or the plan",
+                "headers": headers_of(200, replayed=True),
+                "content": _content(JSON, "Killed", "KillPlan"),
+            },
+            "202": {
+                "description": f"{Outcome.ACCEPTED}: taken, not proven",
+                "headers": headers_of(ACCEPTED, replayed=True),
+                "content": _content(JSON, "Killed"),
+            },
         }
         | _refusals(REFUSALS),
     }
@@ -110,9 +122,11 @@ def many_operation() -> Schema:
                 "X-Request-Timeout-Ms", "header", _timeout(TIMEOUT_DEFAULT_MS), "For all of them, from the request on."
             ),
             _parameter("Priority", "header", TEXT, "RFC 9218, for all of them; u=0 to u=2 is the urgent lane."),
+            *everywhere(),
         ],
         "requestBody": {"required": True, "content": _content(JSON, "Cancels")},
-        "responses": {"200": {"description": line, "content": {NDJSON: {"schema": TEXT}}}} | _refusals(MANY_REFUSALS),
+        "responses": {"200": {"description": line, "headers": headers_of(200), "content": {NDJSON: {"schema": TEXT}}}}
+        | _refusals(MANY_REFUSALS),
     }
 
 
@@ -125,7 +139,39 @@ def _refusals(statuses: tuple[int, ...]) -> Schema:
         status: ", ".join(outcome for outcome, meaning in MEANINGS.items() if meaning.status == status) or "refused"
         for status in statuses
     }
-    return {str(status): {"description": said[status], "content": _content(PROBLEM, "Problem")} for status in statuses}
+    return {
+        str(status): {
+            "description": said[status],
+            "headers": headers_of(status, replayed=True),
+            "content": _content(PROBLEM, "Problem"),
+        }
+        for status in statuses
+    }
+
+
+def everywhere() -> list[Schema]:
+    """The headers that every call may have."""
+    return [
+        _parameter("X-Request-ID", "header", TEXT, "Comes back, and stands in our log."),
+        _parameter("traceparent", "header", TEXT, TRACEPARENT),
+    ]
+
+
+def headers_of(status: int, *, replayed: bool = False, limited: bool = False) -> Schema:
+    """Which headers an answer of this status can have."""
+    said = {"X-Request-ID": "Yours where it was valid, else ours.", "traceparent": "The trace, where one is kept."}
+    if replayed:
+        said["Idempotency-Replayed"] = "`true` for a replay."
+    if status == ACCEPTED:
+        said["Location"] = "The record, which learns the end."
+    if status == UNAUTHENTICATED:
+        said["WWW-Authenticate"] = "How to show who you are."
+    if status >= CONFLICT:
+        said["Retry-After"] = "Seconds, where waiting helps."
+    if limited:
+        said["RateLimit-Policy"] = "The limit that this cancel met: its name, tokens and window in seconds."
+        said["RateLimit"] = "What is left of it, and in how many seconds the next token comes."
+    return {name: {"description": about, "schema": TEXT} for name, about in said.items()}
 
 
 def _parameter(name: str, place: str, schema: Schema, about: str) -> Schema:
