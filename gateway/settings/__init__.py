@@ -119,7 +119,7 @@ def _parse(path: Path) -> dict[str, object] | Fault:
     except UnicodeDecodeError as error:
         return Fault(str(path), f"is not UTF-8 at byte {error.start}", "save it as UTF-8")
     except RecursionError:
-        return Fault(str(path), "is nested too deep", "write it as in the README")
+        return Fault(str(path), "is nested too deep", "write it as in docs/configuration.md")
     except ValueError as error:
         return Fault(str(path), f"is not valid TOML: {error}", "correct that place")
 

@@ -63,7 +63,7 @@ REFUSALS = {
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisProcess]:
-    """With a user who may do what the README says, and no more."""
+    """With a user who may do what docs/configuration.md says, and no more."""
     with redis_processes(tmp_path_factory.mktemp("redis")) as start:
         started = start()
         started.command_reply("ACL", "SETUSER", USER, "on", f">{PASSWORD}", "~cg1:*", *COMMANDS)
