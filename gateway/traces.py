@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -73,7 +73,7 @@ def traces_of(settings: Tracing | None, log: Log, ends: AsyncExitStack) -> Trace
         log.event("tracing.lost" if lost else "tracing.back", endpoint=endpoint)
 
     def changed(lost: bool) -> None:  # noqa: FBT001  likewise
-        if not loop.is_closed():
+        with suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(tell, lost)
 
     spans = Spans(over_http(endpoint, changed), __version__, settings.sample_ratio)
