@@ -75,6 +75,14 @@ fuzz: $(VENV)/.test ## made-up input at every rim; REQUESTS=100000 and EXAMPLES=
 fuzz-api: $(VENV)/.run .venv-fuzz/.fuzz ## schemathesis against a demo gateway and its /openapi.json for SECONDS=300
 	@.ci/fuzz $(abspath $(BIN)/python) $(abspath .venv-fuzz/bin/schemathesis) $(SECONDS) $(FUZZ)
 
+.PHONY: browser
+.venv-browser/.browser: requirements/browser.txt pyproject.toml .ci/setup
+	@PYTHON=$(PYTHON) .ci/setup .venv-browser requirements/browser.txt
+	@touch $@
+
+browser: .venv-browser/.browser ## the console in a real Chromium, which must be there (CHROMIUM=path)
+	@.venv-browser/bin/python -m pytest -q tests/web/test_console_browser.py
+
 bench: $(VENV)/.test ## CPU per cancel against a bare pass-through, in one run
 	@$(BIN)/python bench/passthrough.py
 
