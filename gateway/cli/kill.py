@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from gateway.cli.oncall import ANSWER_MARGIN_S, STATUS_BAD, finish, tell
+from gateway.cli.paint import elapsed, outcome_painted
 from gateway.cli.speak import EXIT_OK, EXIT_UNKNOWN, EXIT_USAGE, Heard, ask
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def run(options: Namespace) -> int:
         if not _confirmed(options, planned):
             return EXIT_USAGE
     headers = {"Idempotency-Key": options.key or uuid.uuid4().hex}
-    heard = _call(options, {}, headers)
+    with elapsed("cancelling"):
+        heard = _call(options, {}, headers)
     code = tell(options, heard, _lines)
     if code != EXIT_OK:
         return code
@@ -58,7 +60,6 @@ def _confirmed(options: Namespace, planned: Heard) -> bool:
         return False
     print(f"type {options.venue} to cancel all of it: ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip() == options.venue:
-        print("cancelling …", file=sys.stderr)
         return True
     print("nothing was sent", file=sys.stderr)
     return False
@@ -77,7 +78,8 @@ def _plan_lines(heard: Heard) -> Iterable[str]:
 def _lines(heard: Heard) -> Iterable[str]:
     proven = heard.body.get("proven") is True
     after = heard.body.get("open_after")
-    yield f"{heard.text('outcome')}  {_where(heard)}  {'nothing is open any more' if proven else 'NOT PROVEN empty'}"
+    outcome = outcome_painted(heard.text("outcome"), sys.stdout)
+    yield f"{outcome}  {_where(heard)}  {'nothing is open any more' if proven else 'NOT PROVEN empty'}"
     yield f"still open: {'unknown' if after is None else after}; {heard.text('requests')} requests"
     outcomes = heard.body.get("outcomes")
     if isinstance(outcomes, dict) and outcomes:

@@ -1,6 +1,7 @@
-"""`cancel`, `records`, `status`: what somebody on call does by hand."""
+"""`cancel` and `records`: what somebody on call does by hand."""
 
 import json
+import os
 import sys
 import uuid
 from argparse import Namespace
@@ -8,7 +9,10 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
+from gateway.cli.paint import outcome_painted
 from gateway.cli.speak import (
+    EXIT_BROKEN_PIPE,
+    EXIT_INTERRUPTED,
     EXIT_OK,
     EXIT_REFUSED,
     EXIT_UNKNOWN,
@@ -46,12 +50,11 @@ def add(commands: "_SubParsersAction[ArgumentParser]") -> None:
     records = commands.add_parser("records", help="show one cancel's record")
     records.add_argument("id")
     finish(records, run_records)
-    finish(commands.add_parser("status", help="show every venue and account that you may use"), run_status)
 
 
-def finish(parser: "ArgumentParser", run: Callable[[Namespace], int]) -> None:
+def finish(parser: "ArgumentParser", run: Callable[[Namespace], int], *, speaks_to_callers: bool = True) -> None:
     """Give a command its connection and its way to fail."""
-    connect_arguments(parser)
+    connect_arguments(parser, speaks_to_callers=speaks_to_callers)
     parser.set_defaults(run=_guarded(run))
 
 
@@ -62,6 +65,12 @@ def _guarded(run: Callable[[Namespace], int]) -> Callable[[Namespace], int]:
         except Unreachable as error:
             print(f"cancel-gateway: {error}", file=sys.stderr)
             return EXIT_UNREACHABLE
+        except KeyboardInterrupt:
+            return EXIT_INTERRUPTED
+        except BrokenPipeError:
+            # Whoever read us has seen enough; what is left in the buffer has nowhere to go.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return EXIT_BROKEN_PIPE
 
     return guarded
 
@@ -107,11 +116,6 @@ def run_records(options: Namespace) -> int:
     return tell(options, heard, _record_lines)
 
 
-def run_status(options: Namespace) -> int:
-    """Show the venues as a table."""
-    return tell(options, ask(options, "GET", "/venues", {}, ANSWER_MARGIN_S), _status_lines)
-
-
 def tell(options: Namespace, heard: Heard, lines: Callable[[Heard], Iterable[str]]) -> int:
     """Print an answer, and say how it ends."""
     if options.json:
@@ -119,21 +123,27 @@ def tell(options: Namespace, heard: Heard, lines: Callable[[Heard], Iterable[str
     elif heard.status < STATUS_BAD:
         print("\n".join(lines(heard)))
     else:
-        print(f"{heard.text('outcome') or heard.status}: {heard.text('detail')}", file=sys.stderr)
-        _hint(heard)
-    return _exit_code(heard)
+        _tell_refusal(heard)
+    return exit_code(heard)
 
 
-def _hint(heard: Heard) -> None:
-    if heard.status == STATUS_NO_TOKEN:
-        print(f"put your caller token into ${TOKEN_VARIABLE}", file=sys.stderr)
+def _tell_refusal(heard: Heard) -> None:
+    print(refusal(heard), file=sys.stderr)
     if heard.body.get("record"):
         print(f"record: {heard.text('record').rpartition('/')[2]}", file=sys.stderr)
     if heard.body.get("venue_message"):
         print(f"the venue said: {heard.text('venue_code')} {heard.text('venue_message')}", file=sys.stderr)
 
 
-def _exit_code(heard: Heard) -> int:
+def refusal(heard: Heard) -> str:
+    """A refusal in one line, with the way out where we know one."""
+    outcome = heard.text("outcome") or str(heard.status)
+    way_out = f"; put your caller token into ${TOKEN_VARIABLE}" if heard.status == STATUS_NO_TOKEN else ""
+    return f"{outcome_painted(outcome, sys.stderr)}: {heard.text('detail')}{way_out}"
+
+
+def exit_code(heard: Heard) -> int:
+    """How the command ends."""
     if heard.status < STATUS_BAD:
         return EXIT_OK
     if heard.status == STATUS_UNKNOWN:
@@ -142,8 +152,11 @@ def _exit_code(heard: Heard) -> int:
 
 
 def _answer_lines(heard: Heard) -> Iterable[str]:
-    where = f"{heard.text('venue')}:{heard.text('account')}"
-    yield f"{heard.text('outcome')}  {where}  {heard.text('ref')}  ({heard.text('venue_ms') or '-'} ms)"
+    outcome, where = (
+        outcome_painted(heard.text("outcome"), sys.stdout),
+        f"{heard.text('venue')}:{heard.text('account')}",
+    )
+    yield f"{outcome}  {where}  {heard.text('ref')}  ({heard.text('venue_ms') or '-'} ms)"
     if heard.body.get("record"):
         yield f"record: {heard.text('record').rpartition('/')[2]}"
 
@@ -171,24 +184,3 @@ def _record_lines(heard: Heard) -> Iterable[str]:
         "settled_at",
     )
     return (f"{name:<11} {heard.text(name)}" for name in shown if heard.text(name))
-
-
-def _status_lines(heard: Heard) -> Iterable[str]:
-    venues = heard.body.get("venues")
-    yield f"{'VENUE:ACCOUNT':<28} {'CREDENTIAL':<12} {'WAITING':>7}  LIMITS (free/tokens)"
-    for state in venues if isinstance(venues, list) else []:
-        limits = " ".join(f"{name} {each['free']}/{each['tokens']}" for name, each in state["limits"].items())
-        flag = "".join(f"  {word}" for word in _warnings(state))
-        waiting = sum(state["queue"].values())
-        yield f"{state['venue'] + ':' + state['account']:<28} {state['credential']:<12} {waiting:>7}  {limits}{flag}"
-
-
-def _warnings(state: dict[str, object]) -> Iterable[str]:
-    """What of a row somebody on call should see first."""
-    if state["degraded"]:
-        yield "DEGRADED"
-    breaker, clock = state.get("breaker"), state.get("clock")
-    if isinstance(breaker, dict):
-        yield from (f"BREAKER:{scope}" for scope in breaker)
-    if isinstance(clock, dict) and clock.get("state") == "refused":
-        yield "CLOCK"

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 URL_VARIABLE, TOKEN_VARIABLE = "CANCEL_GATEWAY_URL", "CANCEL_GATEWAY_TOKEN"
 DEFAULT_URL = "http://127.0.0.1:8080"
 EXIT_OK, EXIT_REFUSED, EXIT_USAGE, EXIT_UNKNOWN, EXIT_UNREACHABLE = 0, 1, 2, 3, 4
+EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 130, 141  # as shells count signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +32,12 @@ class Unreachable(Exception):  # noqa: N818  the gateway is not there; the tool 
     """No answer that could be read."""
 
 
-def connect_arguments(parser: ArgumentParser) -> None:
+def connect_arguments(parser: ArgumentParser, *, speaks_to_callers: bool) -> None:
     """Where the gateway is; the token comes from the environment only, so that no process list shows it."""
-    parser.add_argument("--url", default=os.environ.get(URL_VARIABLE, DEFAULT_URL), help=f"default: ${URL_VARIABLE}")
+    if speaks_to_callers:
+        parser.add_argument(
+            "--url", default=os.environ.get(URL_VARIABLE, DEFAULT_URL), help=f"default: ${URL_VARIABLE}"
+        )
     parser.add_argument("--json", action="store_true", help="print the answer as it came")
 
 
@@ -66,6 +70,27 @@ def ask_lines(
             yield Heard(int(said.get("status", reply.status)), dict(reply.getheaders()), said)
     except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
         raise Unreachable(f"no whole answer from {options.url}: {error}") from None
+    finally:
+        connection.close()
+
+
+def listen(url: str, path: str, timeout_s: float) -> Iterator[tuple[str, Mapping[str, object]] | Heard]:
+    """Server-sent events as they come, with their names; a refusal is the one thing that comes instead."""
+    connection, prefix = _connection(url, timeout_s)
+    try:
+        connection.request("GET", prefix + path, headers={"Authorization": f"Bearer {_token()}"})
+        reply = connection.getresponse()
+        if reply.status != http.client.OK:
+            yield Heard(reply.status, dict(reply.getheaders()), json.loads(reply.read() or b"{}"))
+            return
+        name = ""
+        for line in reply:
+            if line.startswith(b"event: "):
+                name = line[7:].strip().decode()
+            elif line.startswith(b"data: "):
+                yield name, json.loads(line[6:])
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise Unreachable(f"no answer from {url}: {error}") from None
     finally:
         connection.close()
 

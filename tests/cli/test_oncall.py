@@ -175,8 +175,7 @@ def test_without_a_token_the_way_out_is_told(demo: Demo) -> None:
 
         assert (said.code, said.out) == (USAGE, "")
         assert said.err.splitlines() == [
-            "unauthenticated: a valid bearer token is needed",
-            "put your caller token into $CANCEL_GATEWAY_TOKEN",
+            "unauthenticated: a valid bearer token is needed; put your caller token into $CANCEL_GATEWAY_TOKEN"
         ]
 
 
@@ -271,7 +270,16 @@ print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)
 """
 
 
-@pytest.mark.parametrize("words", [("--help",), ("cancel", "--help"), ("status", "--url", NOBODY)])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--help",),
+        ("cancel", "--help"),
+        ("status", "--url", NOBODY),
+        ("tail", "--admin-url", NOBODY),
+        ("completion", "zsh"),
+    ],
+)
 def test_an_on_call_command_loads_nothing_heavy(words: tuple[str, ...]) -> None:
     ended = subprocess.run(  # noqa: S603  our own program
         [sys.executable, "-c", LOOK, *words], capture_output=True, text=True, timeout=END_S, check=False
@@ -283,5 +291,5 @@ def test_an_on_call_command_loads_nothing_heavy(words: tuple[str, ...]) -> None:
 def test_help_names_every_command() -> None:
     shown = run("--help").out
 
-    for name in ("serve", "check-config", "sandbox", "demo", "cancel", "records", "status", "secrets", "token"):
+    for name in ("serve", "check-config", "sandbox", "demo", "cancel", "records", "status", "tail", "kill", "secrets"):
         assert f"\n    {name}" in shown
