@@ -46,7 +46,7 @@ export function ring(size) {
 
 export function ms(value) {
   if (value === null || value === undefined) return "–";
-  if (value >= 10000) return `${(value / 1000).toFixed(1)} s`;
+  if (value >= 1000) return `${(value / 1000).toFixed(1)} s`;
   return `${value >= 100 ? Math.round(value) : value.toFixed(1)} ms`;
 }
 
