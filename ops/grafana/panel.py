@@ -23,6 +23,8 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 TAG = "cancel-gateway"
+# Of an instant query Grafana would show when it was asked, and a 1.
+ONLY_LABELS = model.DataTransformerConfig(id_val="organize", options={"excludeByName": {"Time": True, "Value": True}})
 OURS = re.compile(r"(?<![=!])~")
 GREEN, AMBER, RED, BLUE, GREY = "green", "orange", "red", "blue", "text"
 
@@ -188,7 +190,7 @@ def _panel(panel: Panel) -> Shown:
         case Kind.HEAT:
             made = _heat(panel)
         case Kind.TABLE:
-            made = table.Panel().show_header(show_header=True)
+            made = table.Panel().show_header(show_header=True).with_transformation(ONLY_LABELS)
         case _:
             assert_never(panel.kind)
     return _common(made, panel)
