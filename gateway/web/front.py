@@ -184,7 +184,26 @@ class Front:
     new_request_id: Callable[[], str]
     draining: bool = False
     in_flight: int = 0
+    ended: bool = False
     unanswered: dict[Future[Answer], Patience] = field(default_factory=dict)
+    in_person: dict[asyncio.Task[object], Patience] = field(default_factory=dict)
+
+    async def cancel(self, asked: Asked, patience: Patience) -> Answer:
+        """One cancel in its caller's own task; it is broken off when the process ends, and what is certain is told."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  this is a coroutine
+        self.in_flight += 1
+        self.in_person[task] = patience
+        try:
+            return await self.pipeline.cancel(asked, patience)
+        except asyncio.CancelledError:
+            if not self.ended:
+                raise
+            task.uncancel()
+            return _certain(patience)
+        finally:
+            self.in_flight -= 1
+            del self.in_person[task]
 
     async def end_of(self, work: Future[Answer], patience: Patience) -> Answer:
         """What the work comes to, or what is certain of it when the process ends; whoever leaves leaves it alone."""
@@ -198,14 +217,21 @@ class Front:
 
     def answer_all(self) -> None:
         """Nobody can wait any longer."""
+        self.ended = True
+        for task in self.in_person:
+            task.cancel()
         for answered, patience in self.unanswered.items():
             if not answered.done():
-                known = patience.so_far
-                answered.set_result(Answer(Outcome.UNKNOWN, detail="the process ends") if known is None else known())
+                answered.set_result(_certain(patience))
 
     def landed(self, _: object) -> None:
         """One cancel has come to its end."""
         self.in_flight -= 1
+
+
+def _certain(patience: Patience) -> Answer:
+    known = patience.so_far
+    return Answer(Outcome.UNKNOWN, detail="the process ends") if known is None else known()
 
 
 def _pass_on(answered: Future[Answer], work: Future[Answer]) -> None:

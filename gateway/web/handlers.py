@@ -28,6 +28,7 @@ from gateway.web.codec import (
     wish,
 )
 from gateway.web.front import CALLER, FRONT, REQUEST_ID, TRACE, Front, Trace
+from gateway.web.listener import Connection
 from gateway.web.middleware import spoken
 
 VENUE_AT, REF_AT = 2, 3
@@ -44,12 +45,24 @@ async def cancel(request: web.Request, front: Front) -> web.Response:
         return spoken(await _plan(front, asked))
     if front.draining:
         raise Refused(Outcome.DRAINING, "this process is shutting down; try another one")
-    answer = trace.answer = await whole(front, asked, trace)
+    answer = trace.answer = await _in_person(request, front, asked, trace)
     return spoken(respond(asked, answer, front.clock.now_ms()))
 
 
-async def whole(front: Front, asked: Asked, trace: Trace) -> Answer:
+async def _in_person(request: web.Request, front: Front, asked: Asked, trace: Trace) -> Answer:
     """The cancel, to its end, even if its caller leaves: only waiting in line ends with the caller."""
+    connection, patience = request.protocol, Patience()
+    assert isinstance(connection, Connection)  # noqa: S101  our listener makes no other
+    connection.on_leave = patience.leave
+    try:
+        return await front.cancel(asked, patience)
+    finally:
+        connection.on_leave = None
+        trace.detail = "the caller left" if patience.left else None
+
+
+async def whole(front: Front, asked: Asked, trace: Trace) -> Answer:
+    """One of many: a task of its own, which goes on when the one that wanted it is broken off."""
     patience, began = Patience(), front.clock.monotonic()
     work = asyncio.ensure_future(front.pipeline.cancel(asked, patience))
     front.in_flight += 1

@@ -38,20 +38,25 @@ ENTRANCE = web.AppKey("entrance", Entrance)
 class Connection(web.RequestHandler):
     """One caller's connection, and the certificate that was shown when it was made."""
 
-    __slots__ = ("_shown", "_too_late", "whole_s")
+    __slots__ = ("_shown", "_too_late", "on_leave", "whole_s")
     _shown: Shown
     _too_late: asyncio.TimerHandle | None
     whole_s: float
+    on_leave: Callable[[], None] | None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take down who is at the other end, who has to say something soon."""
         self._shown = _shown(transport.get_extra_info("peercert"))
+        self.on_leave = None
         self._too_late = self._loop.call_later(self.whole_s, self._hang_up)
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Forget the time limit."""
+        """Forget the time limit. Whoever asked to be told is not broken off, as others are, and sees to the rest."""
         self._is_whole()
+        if self.on_leave is not None:
+            self.on_leave()
+            self._task_handler = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
