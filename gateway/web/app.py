@@ -11,7 +11,7 @@ from gateway.web import handlers, health
 from gateway.web.console import Console, add_console
 from gateway.web.front import FRONT, KILL, TRACE, Front, Trace
 from gateway.web.kill import kill
-from gateway.web.listener import ENTRANCE, WHOLE_S, Entrance, Handler, Runner
+from gateway.web.listener import ENTRANCE, SILENT_S, WHOLE_S, Entrance, Handler, Runner
 from gateway.web.many import cancel_many
 from gateway.web.middleware import Handler as OfApp
 from gateway.web.middleware import guard, guarded
@@ -68,18 +68,18 @@ def admin_app(front: Front, vitals: health.Vitals, console: Console) -> web.Appl
     return app
 
 
-def runner(app: web.Application, whole_s: float = WHOLE_S) -> web.AppRunner:
+def runner(app: web.Application, whole_s: float = WHOLE_S, silent_s: float = SILENT_S) -> web.AppRunner:
     """A runner with the limits of our own listener; a handler whose caller left is cancelled, and sees to the rest."""
     made = Runner(
         app,
         access_log=None,
         handle_signals=False,
         handler_cancellation=True,
-        keepalive_timeout=75.0,
+        keepalive_timeout=SILENT_S,
         max_line_size=LINE_MOST,
         max_field_size=HEADER_MOST,
         max_headers=HEADERS_MOST,
         shutdown_timeout=SHUTDOWN_S,
     )
-    made.whole_s = whole_s
+    made.whole_s, made.silent_s = whole_s, silent_s
     return made

@@ -19,6 +19,7 @@ from gateway.web.codec import refusal
 
 SERVER = "cancel-gateway"
 WHOLE_S, HANDSHAKE_S = 10.0, 5.0
+SILENT_S = 75.0
 UNREADABLE = "this is no HTTP request that can be read"
 
 
@@ -38,17 +39,20 @@ ENTRANCE = web.AppKey("entrance", Entrance)
 class Connection(web.RequestHandler):
     """One caller's connection, and the certificate that was shown when it was made."""
 
-    __slots__ = ("_shown", "_too_late", "on_leave", "whole_s")
+    __slots__ = ("_is_silent", "_shown", "_too_late", "on_leave", "silent_s", "whole_s")
+    _is_silent: bool
     _shown: Shown
     _too_late: asyncio.TimerHandle | None
     whole_s: float
+    silent_s: float
     on_leave: Callable[[], None] | None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take down who is at the other end, who has to say something soon."""
+        """Take down who is at the other end. He may have it ready for later, but not for ever."""
         self._shown = _shown(transport.get_extra_info("peercert"))
         self.on_leave = None
-        self._too_late = self._loop.call_later(self.whole_s, self._hang_up)
+        self._is_silent = True
+        self._too_late = self._loop.call_later(self.silent_s, self._hang_up)
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -62,6 +66,9 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Give whoever begins a request a time to end it; aiohttp has one for silence only."""
         super().data_received(data)
+        if self._is_silent:
+            self._is_silent = False
+            self._is_whole()
         if self._messages:
             whole = self._messages[-1][1].is_eof()
         else:
@@ -110,14 +117,18 @@ def _shown(certificate: Mapping[str, object] | None) -> Shown:
 
 
 class Listener(web.Server):
-    """Makes our kind of connection. `whole_s` is how long a request may take to come in, head and body."""
+    """Makes our kind of connection.
 
-    whole_s = WHOLE_S
+    `whole_s` is how long a request may take to come in, head and body; `silent_s` how long nobody need say anything on
+    a new connection, which callers may open before they need it.
+    """
+
+    whole_s, silent_s = WHOLE_S, SILENT_S
 
     def __call__(self) -> Connection:
         """One more caller."""
         made = Connection(self, loop=self._loop, **self._kwargs)
-        made.whole_s = self.whole_s
+        made.whole_s, made.silent_s = self.whole_s, self.silent_s
         return made
 
 
@@ -144,12 +155,13 @@ class Site(web.TCPSite):
 class Runner(web.AppRunner):
     """Runs an application behind our listener. aiohttp has no public place where the connection's class is chosen."""
 
-    __slots__ = ("whole_s",)
+    __slots__ = ("silent_s", "whole_s")
     whole_s: float
+    silent_s: float
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
         way_in = self.app[ENTRANCE].before(made.request_handler) if ENTRANCE in self.app else made.request_handler
         ours = Listener(way_in, request_factory=made.request_factory, **self._kwargs)
-        ours.whole_s = self.whole_s
+        ours.whole_s, ours.silent_s = self.whole_s, self.silent_s
         return ours

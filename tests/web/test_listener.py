@@ -14,6 +14,7 @@ from gateway.web.app import runner
 from gateway.web.listener import Site
 
 WHOLE_S = 0.3
+SILENT_S = 1.0
 HEAD = b"POST /echo HTTP/1.1\r\nHost: a\r\n"
 
 
@@ -29,7 +30,7 @@ async def listening(tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     app = web.Application()
     app.router.add_post("/echo", echo)
     app.router.add_get("/slow", slow)
-    runs = runner(app, WHOLE_S)
+    runs = runner(app, WHOLE_S, SILENT_S)
     await runs.setup()
     site = Site(runs, "127.0.0.1", 0, ssl_context=tls)
     site.handshake_s = WHOLE_S
@@ -65,7 +66,6 @@ async def fate(port: int, *pieces: bytes, pause_s: float = 0.0) -> tuple[bytes, 
 @pytest.mark.parametrize(
     "pieces",
     [
-        (),
         (b"\r\n",),
         (b"P",),
         (HEAD, b"X-Slow: "),
@@ -74,7 +74,7 @@ async def fate(port: int, *pieces: bytes, pause_s: float = 0.0) -> tuple[bytes, 
         (HEAD + b"Content-Length: 50\r\n\r\n", *[b"a"] * 40),
         (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *[b"1\r\na\r\n"] * 40),
     ],
-    ids=["silent", "blank", "one letter", "half a head", "a dripping head", "half a body", "a dripping body", "chunks"],
+    ids=["blank", "one letter", "half a head", "a dripping head", "half a body", "a dripping body", "chunks"],
 )
 async def test_a_request_that_does_not_come_in_whole_is_hung_up_on(pieces: tuple[bytes, ...]) -> None:
     async with listening() as port:
@@ -82,6 +82,16 @@ async def test_a_request_that_does_not_come_in_whole_is_hung_up_on(pieces: tuple
 
     assert b"HTTP/1.1 200" not in said
     assert WHOLE_S * 0.9 <= took_s < WHOLE_S * 4
+
+
+async def test_a_connection_may_be_opened_before_it_is_needed_but_not_for_ever() -> None:
+    async with listening() as port:
+        (said, _), (nothing, took_s) = await asyncio.gather(
+            fate(port, b"", HEAD + b"Connection: close\r\nContent-Length: 1\r\n\r\nx", pause_s=2 * WHOLE_S), fate(port)
+        )
+
+    assert said.endswith(b"x")
+    assert (nothing, SILENT_S * 0.9 <= took_s < SILENT_S * 3) == (b"", True)
 
 
 async def test_a_whole_request_has_all_the_time_its_answer_takes() -> None:
