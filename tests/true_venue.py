@@ -29,7 +29,7 @@ from gateway.core.outcome import (
 )
 from gateway.core.wire import Reply, Unconfirmed, WireRequest
 
-PATIENCE_S = 2.0
+PATIENCE_S, BLIND_S = 2.0, 15.0
 FAILED = ReadBack(Outcome.CANCELLED, if_open=Outcome.REJECTED, if_missing=Outcome.NOT_FOUND)
 UNCERTAIN = ReadBack(Outcome.CANCELLED)
 GONE_BEFORE = ReadBack(Outcome.ALREADY_CANCELLED, if_open=Outcome.REJECTED, if_missing=Outcome.NOT_FOUND)
@@ -81,6 +81,7 @@ class Manner(Enum):
     """No byte leaves."""
 
 
+UNANSWERED = frozenset({Manner.UNCERTAIN, Manner.GARBLED, Manner.SILENT})
 INACTIVE = frozenset({Manner.REFUSING, Manner.REJECTING, Manner.THROTTLING, Manner.DISTRUSTING})
 
 
@@ -95,11 +96,15 @@ class Conduct:
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """What one read meets: it shows the order as it was `stale_s` ago, if it shows it."""
+    """What one read meets: it shows the order as it was `stale_s` ago, if it shows it.
+
+    A `blind` venue does not find an order whose cancel it has met and not answered, for some seconds.
+    """
 
     manner: Manner = Manner.HONEST
     takes_s: float = 0.01
     stale_s: float = 0.0
+    blind: bool = False
 
 
 @dataclass(slots=True)
@@ -219,8 +224,15 @@ class Book:
                 return Throttled(Scope.ACCOUNT, retry_after_ms=300)
             case Manner.DISTRUSTING:
                 return AuthRefused()
+            case _ if glimpse.blind and self._is_out_of_sight(ref):
+                return Seen(OrderState.MISSING)
             case _:
                 return Seen(SHOWS[self.orders[ref].seen(self.clock.monotonic() - glimpse.stale_s)])
+
+    def _is_out_of_sight(self, ref: str) -> bool:
+        attempts = self.of(ref)
+        unanswered = bool(attempts) and all(attempt.conduct.manner in UNANSWERED for attempt in attempts)
+        return unanswered and self.clock.monotonic() - attempts[-1].at < BLIND_S
 
 
 def _acts(conduct: Conduct) -> float | None:

@@ -34,6 +34,7 @@ glimpses = st.builds(
     st.sampled_from([Manner.HONEST, Manner.HONEST, Manner.GARBLED, Manner.SILENT, Manner.THROTTLING]),
     delays,
     st.sampled_from([0.0, 0.0, 0.5, 3.0]),
+    st.sampled_from([False, False, False, True]),
 )
 
 
