@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from mortal import Shared, Wish
+from mortal import Shared, Wish, request_id
 from true_venue import Attempt, Truth
 
 from gateway.core.idempotency import Record, State
@@ -61,6 +61,8 @@ def judge_record(shared: Shared, record: Record) -> None:
             assert record.outcome is not None, stands
             if record.outcome in MEANS:
                 assert truth in MEANS[record.outcome], f"false: {stands}"
+            else:
+                _judge_failure(shared, record, stands)
         case State.UNKNOWN:
             assert record.by is By.CLIENT_ID or _truly_open(shared, record), f"lost: {stands}"
         case State.ACKNOWLEDGED:
@@ -69,8 +71,15 @@ def judge_record(shared: Shared, record: Record) -> None:
             )
         case State.REFUSED:
             assert record.outcome not in MEANS, stands
+            _judge_failure(shared, record, stands)
         case _:
             raise AssertionError(f"left behind: {stands}")
+
+
+def _judge_failure(shared: Shared, record: Record, stands: str) -> None:
+    """What is told as not done was not done, by any attempt for this record."""
+    own = [wish for wish in shared.wishes if request_id(wish.number) == record.request_id]
+    assert not any(attempt.took_effect for wish in own for attempt in _own(shared, wish)), f"false failure: {stands}"
 
 
 def _truly_open(shared: Shared, record: Record) -> bool:

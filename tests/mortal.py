@@ -6,7 +6,7 @@ it never learns. No handler of it runs where anybody could see. That is a SIGKIL
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import TypeVar
 
@@ -19,9 +19,9 @@ from virtual_time import FakeClock
 from gateway.backends.fallback import FallbackLimiter, LocalLimiter
 from gateway.core.admission import Demand, Gated, Slot
 from gateway.core.answer import Answer, Asked
-from gateway.core.idempotency import Claim, Claimed, Record, RecordId, Settlement, Step
+from gateway.core.idempotency import Claim, Claimed, Record, RecordId, Settlement, State, Step
 from gateway.core.model import Account, Op, VenueId, Wait
-from gateway.core.outcome import Throttled
+from gateway.core.outcome import Outcome, Throttled
 from gateway.core.wire import HELD_BACK, NotSent, SendResult, WireRequest
 from gateway.desk import Desk
 from gateway.dispatch import Patience
@@ -57,14 +57,21 @@ class Shared:
     over: bool = False
     departed: list[Slot] = field(default_factory=list)
     wishes: list["Wish"] = field(default_factory=list)
-    flushed: bool = False
+    ends: dict[RecordId, Outcome | None] = field(default_factory=dict)
     noises: Iterator[int] = field(default_factory=lambda: iter(range(1, 1_000_000)))
     late: set[asyncio.Task[object]] = field(default_factory=set)
 
+    def watch(self, record: RecordId) -> None:
+        """A record that has come to its end never leaves it. Called at every change of one."""
+        kept = self.records.kept[record]
+        assert record not in self.ends or self.ends[record] is kept.outcome, f"an end was taken back: {kept}"
+        if kept.state is State.TERMINAL:
+            self.ends[record] = kept.outcome
+
     def flush(self) -> None:
         """The store loses everything, and knows that it did."""
-        self.flushed = True
         self.records.forget()
+        self.ends.clear()
         self.limiter.hold()
 
 
@@ -255,6 +262,11 @@ class SlotsSeen(Voyages):
         return super().depart(venue, slot, now)
 
 
+def request_id(number: int) -> str:
+    """By which a record tells whose it is."""
+    return f"wish-{number}"
+
+
 @dataclass(eq=False)
 class Wish:
     """A caller's request, and what he was told when, with the truth of that moment; nothing where his process died."""
@@ -325,7 +337,8 @@ class Mortal(World):
 
     def wish(self, asked: Asked) -> Wish:
         """Somebody asks here."""
-        wish = Wish(len(self.shared.wishes), asked, self)
+        number = len(self.shared.wishes)
+        wish = Wish(number, replace(asked, request_id=request_id(number)), self)
         self.shared.wishes.append(wish)
         wish.task = asyncio.ensure_future(self._told(wish))
         return wish
@@ -346,4 +359,6 @@ def shared_ground(clock: FakeClock, batch_most: int = 0) -> Shared:
     story: list[str] = []
     venue = TrueVenue(id=VENUE, batch_most=batch_most)
     limiter = FakeLimiter(clock, story)
-    return Shared(clock, Book(clock), venue, limiter, FakeRecords(clock, limiter, story))
+    shared = Shared(clock, Book(clock), venue, limiter, FakeRecords(clock, limiter, story))
+    shared.records.bells.append(shared.watch)
+    return shared

@@ -29,7 +29,8 @@ LEASE_S = (TIMEOUT_MS + WITHIN_MS) / 1000 + 1.0
 LOOK_S = 1.2 + 0.5
 VENUES = ("hashkey", "orderly", "loopring", "etna") if FULL else ("hashkey",)
 THERE, BACK = ((0.0, 0.01, 0.5, 0.99, 1.0),) * 2 if FULL else ((1.0,), (0.5,))
-COMMANDS_LEAST, COMMANDS_MOST = 1, 40
+COMMANDS_LEAST, COMMANDS_MOST, TRIES = 1, 40, 3
+NOT_SENT = {"over_deadline", "venue_unavailable"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Left:
     venue: str
     order_id: str
     point: str
-    told: bool
+    told: str | None
 
 
 @dataclass(eq=False)
@@ -71,14 +72,13 @@ class Scene:
         return died
 
 
-async def _told(rig: Rig, venue: str, order_id: str) -> bool:
-    """Whether an answer came."""
+async def _told(rig: Rig, venue: str, order_id: str) -> str | None:
+    """The answer, where one came."""
     headers = {"Idempotency-Key": f"{venue}-{order_id}", "X-Request-Timeout-Ms": str(WITHIN_MS)}
     try:
-        await rig.desk().cancel(venue, order_id, headers)
+        return (await rig.desk().cancel(venue, order_id, headers)).outcome
     except (aiohttp.ClientError, ConnectionError):
-        return False
-    return True
+        return None
 
 
 @asynccontextmanager
@@ -111,7 +111,16 @@ async def _through_all_points(scene: Scene) -> None:
             assert number > COMMANDS_LEAST
         for answered, parts in ((False, THERE), (True, BACK)):
             for part in parts:
-                assert await scene.killed_at(venue, scene.venues[venue], Bytes(part, answered)), (venue, part)
+                await _killed_surely(scene, venue, Bytes(part, answered))
+
+
+async def _killed_surely(scene: Scene, venue: str, fuse: Bytes) -> None:
+    """A machine that is busy may lose the store for a moment; what is not sent then gets to no point."""
+    for _ in range(TRIES):
+        if await scene.killed_at(venue, scene.venues[venue], fuse):
+            return
+        assert scene.left[-1].told in NOT_SENT, scene.left[-1]
+    raise AssertionError(f"nothing was sent to {venue} in {TRIES} tries")
 
 
 async def test_whatever_a_killed_process_left_another_one_ends_in_the_truth(
@@ -139,6 +148,10 @@ async def _ends_in_the_truth(rig: Rig, left: Left, sent_before: int) -> None:
     said = await rig.desk().cancel(left.venue, left.order_id, headers)
     status = await rig.venue(left.venue).status_of(left.order_id)
     asked = await rig.cancels_of(left.venue, left.order_id)
+    if left.told in NOT_SENT:
+        # Its key was free, so this cancel was the first.
+        assert said.status in {200, 202}, (left, said)
+        return
     if sent_before:
         assert asked == sent_before == 1, (left, asked, said)
     if said.outcome in {"cancelled", "already_cancelled", "accepted"}:
