@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from mortal import Shared, Wish, request_id
+from mortal import Mortal, Shared, Wish, request_id
 from true_venue import Attempt, Truth
 
 from gateway.core.idempotency import Record, State
@@ -40,8 +40,14 @@ def _own(shared: Shared, wish: Wish) -> list[Attempt]:
     return [attempt for attempt in shared.book.of(wish.ref) if attempt.callers == {wish.number}]
 
 
+def judge_process(process: Mortal) -> None:
+    """It met no bug of its own."""
+    assert process.log.bugs == []
+
+
 def judge_sends(shared: Shared) -> None:
-    """Nothing left twice under one slot, and nobody sent again before the order was seen to be still open."""
+    """Nothing left twice under one slot, nobody sent again before the order was seen open; no end was taken back."""
+    assert shared.taken_back == []
     assert len({id(slot) for slot in shared.departed}) == len(shared.departed), "one slot, two sends"
     for wish in shared.wishes:
         for earlier, later in pairwise(_own(shared, wish)):

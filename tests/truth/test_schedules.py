@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
-from judge import judge_answer, judge_record, judge_sends
+from judge import judge_answer, judge_process, judge_record, judge_sends
 from mortal import Mortal, Shared, Store, Wish, shared_ground
 from true_venue import Conduct, Glimpse, Manner, TrueOrder, Truth
 from virtual_time import VirtualLoop
@@ -177,6 +177,8 @@ class Schedule(RuleBasedStateMachine):
                 wish.task.result()
             judge_answer(shared, wish)
         judge_sends(shared)
+        for process in self.processes:
+            judge_process(process)
         for record in tuple(shared.records.kept.values()):
             judge_record(shared, record)
         await self._nothing_is_locked(fresh)
