@@ -298,7 +298,9 @@ class FakeRecords:
     async def restore(self, kept: LocalRecord, lease_ms: int) -> bool:
         await self._call("restore")
         record, known = kept.record, self.kept.get(kept.record.id)
-        if known is not None and not may_settle(known.state, known.fence, record.state, record.fence):
+        given_up = known is not None and known.state is State.REFUSED and record.state is not State.REFUSED
+        lawful = known is None or may_settle(known.state, known.fence, record.state, record.fence)
+        if not lawful and not given_up:
             return False
         self.kept[record.id] = replace(
             known or record,

@@ -232,7 +232,7 @@ class Book:
     def _is_out_of_sight(self, ref: str) -> bool:
         attempts = self.of(ref)
         unanswered = bool(attempts) and all(attempt.conduct.manner in UNANSWERED for attempt in attempts)
-        return unanswered and self.clock.monotonic() - attempts[-1].at < BLIND_S
+        return unanswered and self.clock.monotonic() - attempts[0].at < BLIND_S
 
 
 def _acts(conduct: Conduct) -> float | None:

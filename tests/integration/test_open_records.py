@@ -347,7 +347,9 @@ async def test_what_lies_there_takes_only_a_legal_step_from_what_was_done_withou
 
     done = await records.restore(kept(claim, settled(after)), 0)
 
-    assert done == (after in STEPS[before])
+    # Whoever refused it took it that nobody had sent it; what was done meanwhile is known better.
+    taken_for_abandoned = before is State.REFUSED and after is not State.REFUSED
+    assert done == (after in STEPS[before] or taken_for_abandoned)
     assert await state_of(records, claim) is (after if done else before)
 
 
