@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 .PHONY: help run test admission rotation unit check lint format types bench lock clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 $(VENV)/.run: requirements/run.txt pyproject.toml .ci/setup
 	@PYTHON=$(PYTHON) .ci/setup $(VENV) requirements/run.txt
@@ -24,7 +24,7 @@ run: $(VENV)/.run ## a gateway with its own Redis and five sandbox venues; the f
 test: $(VENV)/.test ## the whole test suite
 	@echo "not in it: make admission (three gateways under load and faults, judged by arrival times; wants a quiet machine)"
 	@echo "nor: make ops-check (a real Prometheus and Alertmanager beside a gateway)"
-	@$(BIN)/python -m pytest -q --ignore=tests/admission --ignore=tests/ops_live $(TESTS)
+	@.ci/suite $(BIN) $(TESTS)
 
 admission: $(VENV)/.test ## limits held by three gateways through faults, counted at the venue; 150 s, wants a quiet machine
 	@$(BIN)/python -m pytest -q tests/admission
