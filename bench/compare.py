@@ -9,7 +9,6 @@ the venue are processes of their own and not counted. Writes bench/results/compa
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.passthrough import HERE, children, measure, pin, port_told_by, running, wait_ready, write_config
+from bench.passthrough import HERE, children, measure, pin, port_told_by, running, spread, start_gateway
 
 PAGE = HERE.parent / "docs" / "performance.md"
 MARK = "<!-- made by python -m bench.compare: the part between these marks -->"
@@ -39,14 +38,7 @@ class Target:
 
 
 def targets(stack: ExitStack, folder: Path, upstream: int, tokens: int) -> dict[str, Target]:
-    config, port, admin = write_config(folder, upstream, tokens)
-    log = stack.enter_context((folder / "log").open("w"))
-    gateway = subprocess.Popen(  # noqa: S603  our own command
-        [sys.executable, "-m", "gateway", "serve", "--config", str(config)], stdout=log, cwd=HERE.parent
-    )
-    stack.callback(gateway.wait, 30)
-    stack.callback(gateway.terminate)
-    wait_ready(admin)
+    port, gateway = start_gateway(stack, folder, upstream, tokens)
     (redis,) = children(gateway.pid)
     socket = _socket(redis)
     found = {"gateway": Target(port, gateway.pid)}
@@ -99,10 +91,6 @@ def run(options: argparse.Namespace) -> list[dict[str, dict[str, float]]]:
             if turn:  # the first is for warming up
                 rounds.append(one)
     return rounds
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    return {"median": statistics.median(values), "least": min(values), "most": max(values)}
 
 
 def told(rounds: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, dict[str, float]]]:

@@ -138,12 +138,25 @@ def measure(port: int, pids: list[int], beside: list[int], first: int, options: 
     }
 
 
+def spread(values: list[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "least": min(values), "most": max(values)}
+
+
 def summary(rounds: list[dict[str, float]]) -> dict[str, dict[str, float]]:
-    found = {}
-    for name in rounds[0]:
-        values = [one[name] for one in rounds]
-        found[name] = {"median": statistics.median(values), "least": min(values), "most": max(values)}
-    return found
+    return {name: spread([one[name] for one in rounds]) for name in rounds[0]}
+
+
+def start_gateway(stack: ExitStack, folder: Path, upstream: int, tokens: int) -> tuple[int, subprocess.Popen[bytes]]:
+    """The gateway in front of an upstream, ready, until the stack ends: its port and its process."""
+    config, port, admin = write_config(folder, upstream, tokens)
+    log = stack.enter_context((folder / "log").open("w"))
+    gateway = subprocess.Popen(  # noqa: S603  our own command
+        [sys.executable, "-m", "gateway", "serve", "--config", str(config)], stdout=log, cwd=HERE.parent
+    )
+    stack.callback(gateway.wait, 30)
+    stack.callback(gateway.terminate)
+    wait_ready(admin)
+    return port, gateway
 
 
 Measured = dict[str, dict[str, float]]
@@ -156,14 +169,7 @@ def run(options: argparse.Namespace) -> dict[str, Measured]:
         upstream = port_told_by(venue)
         bare = stack.enter_context(running(sys.executable, "-m", "bench.roles", "forward", str(upstream)))
         bare_port = port_told_by(bare)
-        config, port, admin = write_config(folder, upstream, options.tokens)
-        log = stack.enter_context((folder / "log").open("w"))
-        gateway = subprocess.Popen(  # noqa: S603  our own command
-            [sys.executable, "-m", "gateway", "serve", "--config", str(config)], stdout=log, cwd=HERE.parent
-        )
-        stack.callback(gateway.wait, 30)
-        stack.callback(gateway.terminate)
-        wait_ready(admin)
+        port, gateway = start_gateway(stack, folder, upstream, options.tokens)
         redis = children(gateway.pid)
         for pid in (bare.pid, gateway.pid):
             pin(pid, 0)

@@ -13,7 +13,6 @@ from gateway.dispatch import Patience, Seat
 from gateway.line import URGENT_LANES, Boarding
 from gateway.ports import Unlocked
 
-LEASE_MARGIN_MS = 1000
 MS_PER_S, US_PER_MS = 1000, 1000
 
 
@@ -86,7 +85,7 @@ class Course:
             key=self.asked.key,
             request_id=self.asked.request_id,
             at_ms=now_ms,
-            lease_ms=int(self.left_s(now) * MS_PER_S) + self.desk.timeout_ms + LEASE_MARGIN_MS,
+            lease_ms=self.desk.lease_ms(int(self.left_s(now) * MS_PER_S)),
         )
 
     def answer(self, settled: Settled, *, detail: str | None = None, retry_after_ms: int | None = None) -> Answer:

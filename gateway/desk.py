@@ -7,6 +7,8 @@ from gateway.core.admission import Charge, Demand, Fare, Quota, Spending
 from gateway.core.model import Account, By, Op, Scope
 from gateway.venues.base import Venue
 
+LEASE_MARGIN_MS = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Desk:
@@ -20,6 +22,10 @@ class Desk:
     batching: bool = True
     cancel_all: bool = True
     _known: dict[tuple[Account, Op, By], Fare] = field(default_factory=dict, repr=False)
+
+    def lease_ms(self, work_ms: int) -> int:
+        """How long a record is somebody's who needs so long for it: one attempt may begin at the very end."""
+        return work_ms + self.timeout_ms + LEASE_MARGIN_MS
 
     def fare(self, account: Account, op: Op, by: By) -> Fare:
         """What one request costs, alone and in a batch, under every limit that it is linked to."""

@@ -9,11 +9,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gateway.core.idempotency import Record, RecordId, State
+from gateway.core.idempotency import IN_FLIGHT, Record, RecordId, State
 from gateway.ports import Clock, Records, Unavailable
 from gateway.resolve import Resolver
 
-IN_FLIGHT = frozenset({State.RECEIVED, State.RESERVED, State.SENT})
 DEAF_FIRST_S, DEAF_MOST_S = 0.02, 0.25
 HEARING_S = 1.0
 # A bell may ring between the answer of the store and the moment that somebody begins to wait for it.

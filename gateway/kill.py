@@ -31,7 +31,7 @@ from gateway.core.outcome import Outcome
 from gateway.core.tally import Called, Kill, Stop, Tally, ref_of
 from gateway.core.trail import Settling
 from gateway.core.wire import WireRequest
-from gateway.course import LEASE_MARGIN_MS, MS_PER_S
+from gateway.course import MS_PER_S
 from gateway.desk import Desk
 from gateway.dispatch import Seat
 from gateway.follow import Follower
@@ -132,7 +132,7 @@ class Killer:
             key=kill.key,
             request_id=kill.request_id,
             at_ms=now_ms,
-            lease_ms=left_ms + desk.timeout_ms + LEASE_MARGIN_MS,
+            lease_ms=desk.lease_ms(left_ms),
         )
 
     async def _mark(self, written: Written) -> None:

@@ -65,13 +65,10 @@ class Lookout:
     async def _look_again_and_again(self) -> None:
         while True:
             began, self.at_ms = self.clock.monotonic(), self.clock.now_ms()
-            self.seen = tuple([await self._look(account) for account in await self._accounts()])
+            self.seen = tuple([await self._look(account) for account in await self.survey.every_account()])
             self.looks += 1
             took_s = self.clock.monotonic() - began
             await asyncio.sleep(max(EVERY_S - took_s, min(REST_PER_LOOK * took_s, REST_MOST_S)))
-
-    async def _accounts(self) -> list[Account]:
-        return [account for desk in self.survey.desks.values() for account in await self.survey.accounts(desk)]
 
     async def _look(self, account: Account) -> Sight:
         return Sight(account, await self.survey.state(account), await self._ends(account))

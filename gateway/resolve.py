@@ -20,7 +20,6 @@ from gateway.ports import NO_TRAIL, Clock, Credentials, Log, Meter, NoSigner, Op
 from gateway.reader import Look, Reader
 
 LOOK_S = 5.0
-LEASE_MARGIN_MS = 1000
 MS_PER_S = 1000
 NOBODY_ASKED = "resolver"
 
@@ -164,7 +163,7 @@ class Resolver:
 
     def _lease_ms(self, account: Account) -> int:
         """As long as one look can take."""
-        return int(LOOK_S * MS_PER_S) + self.desks[account.venue].timeout_ms + LEASE_MARGIN_MS
+        return self.desks[account.venue].lease_ms(int(LOOK_S * MS_PER_S))
 
     def _tell_lost(self, account: Account, lost: int) -> None:
         if lost:

@@ -34,6 +34,10 @@ class Survey:
         accounts = [account for desk in desks for account in await self.accounts(desk)]
         return orjson.dumps({"venues": [await self.state(each) for each in accounts if caller.reaches(each)]})
 
+    async def every_account(self) -> list[Account]:
+        """Those of all venues."""
+        return [account for desk in self.desks.values() for account in await self.accounts(desk)]
+
     async def accounts(self, desk: Desk) -> list[Account]:
         """The default account first, then whatever the store knows."""
         try:

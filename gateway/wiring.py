@@ -406,7 +406,7 @@ def _vitals(front: Front, shared: Shared, parts: Cancelling, entrance: Entrance)
     async def components() -> Mapping[str, Component]:
         return {
             "redis": await _redis_state(shared),
-            "secrets": await _secrets_state(front, parts),
+            "secrets": await _secrets_state(parts),
             "clock": _clock_state(parts),
             "venues": Component(ok=bool(front.desks), detail=", ".join(front.desks), needed=True),
             **_issuer_component(entrance),
@@ -445,17 +445,15 @@ def _clock_state(parts: Cancelling) -> Component:
     return Component(ok=ok, detail=", ".join(off) or "as the venues' clocks, as far as known")
 
 
-async def _secrets_state(front: Front, parts: Cancelling) -> Component:
-    accounts = [account for desk in front.desks.values() for account in await parts.survey.accounts(desk)]
+async def _secrets_state(parts: Cancelling) -> Component:
+    accounts = await parts.survey.every_account()
     found = [(f"{account.venue}:{account.name}", parts.keeper.condition(account)) for account in accounts]
     bad = [f"{name} {how.word} ({how.detail})" for name, how in found if how.word not in {"ok", "unread"}]
     return Component(ok=not bad, detail=", ".join(bad) or "usable")
 
 
 def _watchman(front: Front, shared: Shared, parts: Cancelling) -> Watchman:
-    async def accounts() -> list[Account]:
-        return [account for desk in front.desks.values() for account in await parts.survey.accounts(desk)]
-
+    accounts = parts.survey.every_account
     return Watchman(shared.clock, front.follower.resolver, shared.limiter, accounts, shared.log, random.random)
 
 

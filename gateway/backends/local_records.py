@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gateway.core.idempotency import (
+    IN_FLIGHT,
     STEPS,
     Claim,
     Fresh,
@@ -23,7 +24,6 @@ from gateway.core.model import Account, By
 from gateway.ports import LocalRecord
 
 KEPT_MOST = 10_000
-IN_FLIGHT = frozenset({State.RECEIVED, State.RESERVED, State.SENT})
 FENCE = 1
 Order = tuple[Account, By, str]
 

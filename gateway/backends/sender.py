@@ -78,9 +78,9 @@ class VenueSender:
     ) -> SendResult:
         """Send once; `timeout_ms` covers everything from waiting for a connection to the last byte of the body."""
         deadline = asyncio.get_running_loop().time() + timeout_ms / 1000
-        way = next((each for each in self._ways[venue] if request.url.startswith(each.prefix)), None)
-        if (refused := _refusal(way, request, timeout_ms)) is not None or way is None:
-            return refused or NOT_HIS
+        way = _way_for(request, self._ways[venue], timeout_ms)
+        if isinstance(way, NotSent):
+            return way
         pool = way.urgent if urgent else way.pool
         connection = pool.ready() or await _connection(pool, deadline)
         if not isinstance(connection, Connection):
@@ -107,9 +107,6 @@ class VenueSender:
                 await asyncio.gather(way.pool.aclose(), way.urgent.aclose())
 
 
-NOT_HIS = NotSent("the request is not for this venue", here=True)
-
-
 def _way(line: Line, base_url: str, agent: str) -> _Way:
     parts = urlsplit(base_url)
     address, connect_s = Address.of(base_url, line.tls), line.connect_timeout_ms / 1000
@@ -134,17 +131,18 @@ async def _connection(pool: Pool, deadline: float) -> Connection | NotSent:
         return NotSent(none.reason)
 
 
-def _refusal(way: _Way | None, request: WireRequest, timeout_ms: int) -> NotSent | None:
-    """Why the bytes must not go as they stand, or could not."""
+def _way_for(request: WireRequest, ways: tuple[_Way, ...], timeout_ms: int) -> _Way | NotSent:
+    """Where the bytes go exactly as they stand, or why they must not or could not."""
     if timeout_ms <= 0:
         return NotSent("no time is left", here=True)
+    way = next((each for each in ways if request.url.startswith(each.prefix)), None)
     if way is None:
-        return NOT_HIS
+        return NotSent("the request is not for this venue", here=True)
     if not _is_token(request.method) or not _is_target(request.url):
         return NotSent("the request line is not legal", here=True)
     if not all(_is_token(name) and _is_printable(value) for name, value in request.headers):
         return NotSent("a header is not legal", here=True)
-    return None
+    return way
 
 
 def _written(request: WireRequest, way: _Way) -> bytes:

@@ -36,7 +36,8 @@ STEPS: dict[State, frozenset[State]] = {
 # What a venue said. It is never turned away for coming late: a holder that lost its record to another may still bring
 # it, and it counts wherever the step is legal. `unknown` and `refused` are only its word who holds the record.
 FACTS = frozenset({State.ACKNOWLEDGED, State.TERMINAL})
-OPEN = frozenset({State.RECEIVED, State.RESERVED, State.SENT, State.UNKNOWN})
+IN_FLIGHT = frozenset({State.RECEIVED, State.RESERVED, State.SENT})
+OPEN = IN_FLIGHT | {State.UNKNOWN}
 
 
 def may_settle(state: State, fence: int, wish: State, held: int) -> bool:
