@@ -16,9 +16,8 @@ The path of one cancel, and the file that walks each step:
 Beside the path, `watchman.py` and `resolve.py` find out what became of cancels that were left open, and `follow.py`
 lets all who ask for one order hear of its end. `recent.py` and `lookout.py` keep what `web/console.py` shows.
 
-`pipeline.py` holds the middle eight in order, on one screen; `ports.py` says what they need; `wiring.py` is the
-only file that knows everything; it has `stores.py` make the secret store and `traces.py` the traces. `client/` is
-the way here for Python services.
+`pipeline.py` holds the middle eight in order, on one screen; `ports.py` says what they need; `wiring/` is the only
+package that knows everything. `client/` is the way here for Python services.
 """
 
 __version__ = "0.1.0"

@@ -21,7 +21,7 @@ from gateway.backends.credentials.store import Store
 from gateway.backends.credentials.vault import VaultStore
 from gateway.core.model import Account
 from gateway.settings.secrets import Aws, Vault, VaultAuth
-from gateway.stores import aws_store, vault_store
+from gateway.wiring.stores import aws_store, vault_store
 
 OpenVault: TypeAlias = Callable[..., VaultStore]
 PROVIDERS = ("sealed", "files", "vault", "aws")

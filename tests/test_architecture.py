@@ -48,7 +48,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "gateway.client": frozenset({"gateway.core.model", "gateway.core.outcome", "gateway.client"}),
 }  # fmt: skip
 MAY_IMPORT_WIRING = (
-    "gateway.wiring", "gateway.reload", "gateway.stores", "gateway.traces", "gateway.__main__", "gateway.cli",
+    "gateway.wiring", "gateway.reload", "gateway.__main__", "gateway.cli",
 )  # fmt: skip
 
 

@@ -116,7 +116,7 @@ async def serve_until_signalled(
     reread: "Reread | None" = None,
 ) -> int:
     """The whole life of one process; `once_up` is called with both URLs when it listens."""
-    from gateway.wiring import running
+    from gateway.wiring.service import running
 
     log = open_log(settings.log.level, sys.stdout.fileno() if log_to is None else log_to)
     stop = asyncio.ensure_future(signalled())

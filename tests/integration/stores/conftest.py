@@ -9,7 +9,7 @@ from store_rigs import VAULT, OpenVault
 
 from gateway.backends.clock import SystemClock
 from gateway.backends.credentials.vault import VaultStore
-from gateway.stores import vault_store
+from gateway.wiring.stores import vault_store
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from gateway.backends.credentials.sigv4 import Identity, Target, signed_headers
 from gateway.backends.credentials.store import Denied, Material, Missing
 from gateway.core.model import Account, VenueId
 from gateway.ports import Unavailable
-from gateway.stores import aws_store
+from gateway.wiring.stores import aws_store
 
 DESK = Account(VenueId("plain"), "desk-a")
 NAME = "cancel-gateway/plain/desk-a"

@@ -19,7 +19,7 @@ from gateway.backends.clock import SystemClock
 from gateway.backends.credentials.store import Store, Unusable
 from gateway.core.model import Account, VenueId
 from gateway.ports import Unavailable
-from gateway.stores import aws_store, vault_store
+from gateway.wiring.stores import aws_store, vault_store
 
 DESK = Account(VenueId("plain"), "desk-a")
 TEMPLATE = "cancel-gateway/{venue}/{account}"

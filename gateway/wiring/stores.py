@@ -1,4 +1,4 @@
-"""Which secret store the settings mean, made ready to be read. A part of the composition root, beside wiring.py."""
+"""Which secret store the settings mean, made ready to be read."""
 
 from collections.abc import Mapping
 from functools import partial

@@ -1,0 +1,110 @@
+"""What callers and people on call meet, made: the path of a cancel, the kill switch, the console."""
+
+import random
+import secrets
+
+from gateway import __version__
+from gateway.again import Retries
+from gateway.backends.unknowns import RedisUnknowns
+from gateway.core.answer import Answer, Asked
+from gateway.core.tally import Kill, Tally
+from gateway.courier import Courier
+from gateway.errand import Errands
+from gateway.follow import Follower
+from gateway.kill import Killer
+from gateway.lookout import Lookout
+from gateway.pipeline import Pipeline
+from gateway.planner import Planner
+from gateway.reader import Reader
+from gateway.recent import Recent
+from gateway.reload import Entrance
+from gateway.resolve import Resolver
+from gateway.sweep import Hands
+from gateway.voyage import Voyages
+from gateway.watchman import Watchman
+from gateway.web.codec import answer_body
+from gateway.web.console import Console
+from gateway.web.front import Front, Journal
+from gateway.web.kill_codec import kill_body
+from gateway.wiring.cancelling import Cancelling
+from gateway.wiring.shared import Shared
+
+ROLL = secrets.SystemRandom().random
+
+
+def front_of(entrance: Entrance, shared: Shared, parts: Cancelling) -> Front:
+    """The path of a cancel, and what stands around it, for the handlers."""
+    clock, records, metrics, limiter = shared.clock, shared.records, shared.metrics, shared.limiter
+
+    def encode(asked: Asked, answer: Answer) -> bytes:
+        return answer_body(asked, answer, clock.now_ms())
+
+    voyages = Voyages(clock, limiter)
+    courier = Courier(clock, limiter, shared.gates, limiter, parts.sender, metrics, parts.weather, voyages)
+    trail = shared.trail
+    reader = Reader(clock, parts.dispatcher, courier, trail)
+    resolver = Resolver(
+        desks=parts.desks,
+        clock=clock,
+        credentials=parts.keeper,
+        records=records,
+        reader=reader,
+        meter=metrics,
+        log=shared.log,
+        encode=encode,
+        chance=random.random,
+        give_up_ms=parts.give_up_ms,
+        trail=trail,
+    )
+    follower = Follower(clock, records, resolver)
+    errands = Errands(clock, courier, metrics, trail)
+    pipeline = Pipeline(
+        desks=parts.desks,
+        clock=clock,
+        credentials=parts.keeper,
+        records=records,
+        weather=parts.weather,
+        retries=Retries(clock, metrics, ROLL),
+        dispatcher=parts.dispatcher,
+        errands=errands,
+        reader=reader,
+        follower=follower,
+        continuity=limiter,
+        meter=metrics,
+        noise=secrets.token_bytes,
+        encode=encode,
+        trail=trail,
+    )
+    return Front(
+        desks=parts.desks,
+        door=shared.traces.door(entrance.door, clock),
+        clock=clock,
+        pipeline=pipeline,
+        killer=_killer(shared, parts, Hands(clock, parts.keeper, parts.dispatcher, courier, errands, trail), follower),
+        planner=Planner(parts.desks, clock, parts.keeper, limiter, parts.dispatcher, parts.weather),
+        records=records,
+        follower=follower,
+        survey=parts.survey,
+        journal=Journal(metrics, shared.traces.log(shared.log), Recent(clock.now_ms)),
+        new_request_id=lambda: secrets.token_hex(12),
+    )
+
+
+def _killer(shared: Shared, parts: Cancelling, hands: Hands, follower: Follower) -> Killer:
+    def encode(kill: Kill, tally: Tally) -> bytes:
+        return kill_body(kill, tally, shared.clock.now_ms())
+
+    limiter = shared.limiter
+    return Killer(parts.desks, hands, shared.records, follower, limiter, limiter, secrets.token_bytes, encode)
+
+
+def console_of(front: Front, shared: Shared) -> Console:
+    """The page for people on call, and what it looks at."""
+    lookout = Lookout(front.survey, RedisUnknowns(shared.link), shared.clock, shared.log)
+    return Console(lookout, front.journal.recent, front.killer.under_way, __version__)
+
+
+def watchman_of(front: Front, shared: Shared, parts: Cancelling) -> Watchman:
+    """Whoever looks after what was left open."""
+    accounts = parts.survey.every_account
+    return Watchman(shared.clock, front.follower.resolver, shared.limiter, accounts, shared.log, random.random)
