@@ -2,6 +2,7 @@
 
 import random
 import secrets
+from collections.abc import Callable
 
 from gateway import __version__
 from gateway.again import Retries
@@ -32,6 +33,9 @@ from gateway.wiring.shared import Shared
 ROLL = secrets.SystemRandom().random
 
 
+Encode = Callable[[Asked, Answer], bytes]
+
+
 def front_of(entrance: Entrance, shared: Shared, parts: Cancelling) -> Front:
     """The path of a cancel, and what stands around it, for the handlers."""
     clock, records, metrics, limiter = shared.clock, shared.records, shared.metrics, shared.limiter
@@ -41,52 +45,60 @@ def front_of(entrance: Entrance, shared: Shared, parts: Cancelling) -> Front:
 
     voyages = Voyages(clock, limiter)
     courier = Courier(clock, limiter, shared.gates, limiter, parts.sender, metrics, parts.weather, voyages)
-    trail = shared.trail
-    reader = Reader(clock, parts.dispatcher, courier, trail)
-    resolver = Resolver(
-        desks=parts.desks,
-        clock=clock,
-        credentials=parts.keeper,
-        records=records,
-        reader=reader,
-        meter=metrics,
-        log=shared.log,
-        encode=encode,
-        chance=random.random,
-        give_up_ms=parts.give_up_ms,
-        trail=trail,
-    )
-    follower = Follower(clock, records, resolver)
-    errands = Errands(clock, courier, metrics, trail)
-    pipeline = Pipeline(
-        desks=parts.desks,
-        clock=clock,
-        credentials=parts.keeper,
-        records=records,
-        weather=parts.weather,
-        retries=Retries(clock, metrics, ROLL),
-        dispatcher=parts.dispatcher,
-        errands=errands,
-        reader=reader,
-        follower=follower,
-        continuity=limiter,
-        meter=metrics,
-        noise=secrets.token_bytes,
-        encode=encode,
-        trail=trail,
-    )
+    reader = Reader(clock, parts.dispatcher, courier, shared.trail)
+    errands = Errands(clock, courier, metrics, shared.trail)
+    hands = Hands(clock, parts.keeper, parts.dispatcher, courier, errands, shared.trail)
+    follower = Follower(clock, records, _resolver(shared, parts, reader, encode))
     return Front(
         desks=parts.desks,
         door=shared.traces.door(entrance.door, clock),
         clock=clock,
-        pipeline=pipeline,
-        killer=_killer(shared, parts, Hands(clock, parts.keeper, parts.dispatcher, courier, errands, trail), follower),
+        pipeline=_pipeline(shared, parts, errands, reader, follower, encode),
+        killer=_killer(shared, parts, hands, follower),
         planner=Planner(parts.desks, clock, parts.keeper, limiter, parts.dispatcher, parts.weather),
         records=records,
         follower=follower,
         survey=parts.survey,
         journal=Journal(metrics, shared.traces.log(shared.log), Recent(clock.now_ms)),
         new_request_id=lambda: secrets.token_hex(12),
+    )
+
+
+def _resolver(shared: Shared, parts: Cancelling, reader: Reader, encode: Encode) -> Resolver:
+    return Resolver(
+        desks=parts.desks,
+        clock=shared.clock,
+        credentials=parts.keeper,
+        records=shared.records,
+        reader=reader,
+        meter=shared.metrics,
+        log=shared.log,
+        encode=encode,
+        chance=random.random,
+        give_up_ms=parts.give_up_ms,
+        trail=shared.trail,
+    )
+
+
+def _pipeline(
+    shared: Shared, parts: Cancelling, errands: Errands, reader: Reader, follower: Follower, encode: Encode
+) -> Pipeline:
+    return Pipeline(
+        desks=parts.desks,
+        clock=shared.clock,
+        credentials=parts.keeper,
+        records=shared.records,
+        weather=parts.weather,
+        retries=Retries(shared.clock, shared.metrics, ROLL),
+        dispatcher=parts.dispatcher,
+        errands=errands,
+        reader=reader,
+        follower=follower,
+        continuity=shared.limiter,
+        meter=shared.metrics,
+        noise=secrets.token_bytes,
+        encode=encode,
+        trail=shared.trail,
     )
 
 
