@@ -27,7 +27,7 @@ def registry() -> tuple[Venue, ...]:
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]", venues: Registry = registry) -> None:
     """Register the command."""
     command = subparsers.add_parser("check-config", help="check a settings file and the environment; tells every fault")
-    command.add_argument("file", type=Path, metavar="FILE")
+    command.add_argument("file", type=Path, metavar="FILE", help="the settings, as TOML")
     command.set_defaults(run=partial(_run, venues=venues))
 
 

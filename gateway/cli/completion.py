@@ -39,7 +39,7 @@ class Command:
 def add(commands: "_SubParsersAction[ArgumentParser]") -> None:
     """Register the command."""
     completion = commands.add_parser("completion", help="print a completion script, as for `eval` in a shell's profile")
-    completion.add_argument("shell", choices=tuple(SHELLS))
+    completion.add_argument("shell", choices=tuple(SHELLS), help="whose language the script is in")
     completion.set_defaults(run=run)
 
 

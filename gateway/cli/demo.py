@@ -69,8 +69,10 @@ def add(commands: "_SubParsersAction[ArgumentParser]") -> None:
     """Register the command."""
     demo = commands.add_parser("demo", help="embedded Redis, five sandbox venues and a gateway, ready to try")
     demo.add_argument("--directory", type=Path, default=Path(".run/demo"), help="where its files go")
-    demo.add_argument("--port", type=int, default=PORT)
-    demo.add_argument("--admin-port", type=int, default=ADMIN_PORT)
+    demo.add_argument("--port", type=int, default=PORT, help="of the gateway; default: %(default)s")
+    demo.add_argument(
+        "--admin-port", type=int, default=ADMIN_PORT, help="of /console and /metrics; default: %(default)s"
+    )
     demo.add_argument("--once", action="store_true", help="stop after the first cancels")
     demo.set_defaults(run=run)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from gateway.cli.oncall import ANSWER_MARGIN_S, STATUS_BAD, finish, tell
+from gateway.cli.oncall import ACCOUNT_HELP, ANSWER_MARGIN_S, STATUS_BAD, TIMEOUT_HELP, VENUE_HELP, finish, tell
 from gateway.cli.paint import elapsed, outcome_painted
 from gateway.cli.speak import EXIT_OK, EXIT_UNKNOWN, EXIT_USAGE, Heard, ask
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 def add(commands: "_SubParsersAction[ArgumentParser]") -> None:
     """Register the command."""
     kill = commands.add_parser("kill", help="get everything cancelled that is open on an account")
-    kill.add_argument("venue")
-    kill.add_argument("--account")
+    kill.add_argument("venue", help=VENUE_HELP)
+    kill.add_argument("--account", help=ACCOUNT_HELP)
     kill.add_argument("--symbol", help="only this symbol's orders")
     kill.add_argument("--plan", action="store_true", help="only say what would be sent")
     kill.add_argument("--yes", action="store_true", help="do not ask; needed where nobody sits at a terminal")
     kill.add_argument("--key", help="Idempotency-Key; made up where it is not given")
-    kill.add_argument("--timeout-ms", type=int, default=30_000)
+    kill.add_argument("--timeout-ms", type=int, default=30_000, help=TIMEOUT_HELP)
     finish(kill, run)
 
 

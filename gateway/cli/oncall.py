@@ -29,6 +29,13 @@ from gateway.cli.speak import (
 if TYPE_CHECKING:
     from argparse import ArgumentParser, _SubParsersAction
 
+VENUE_HELP = "orderly, hashkey, loopring, etna or b2trader"
+ACCOUNT_HELP = "whose credential; the venue's default_account otherwise"
+TIMEOUT_HELP = "how long the answer is of use; default: %(default)s"
+EXIT_CODES = (
+    "exit codes: 0 done; 1 refused, or not done; 2 the call is not right (words, token, permission); 3 not known yet; "
+    "4 no answer from the gateway"
+)
 STATUS_BAD, STATUS_NO_TOKEN, STATUS_FORBIDDEN, STATUS_UNKNOWN = 400, 401, 403, 504
 ANSWER_MARGIN_S = 5.0
 
@@ -36,25 +43,28 @@ ANSWER_MARGIN_S = 5.0
 def add(commands: "_SubParsersAction[ArgumentParser]") -> None:
     """Register the commands."""
     cancel = commands.add_parser("cancel", help="get one order cancelled")
-    cancel.add_argument("venue")
-    cancel.add_argument("ref", nargs="+")
-    cancel.add_argument("--by", choices=("order_id", "client_id"))
-    cancel.add_argument("--account")
-    cancel.add_argument("--symbol")
-    cancel.add_argument("--wait", choices=("ack", "terminal"))
+    cancel.add_argument("venue", help=VENUE_HELP)
+    cancel.add_argument("ref", nargs="+", help="an order, by the venue's name for it or the caller's")
+    cancel.add_argument(
+        "--by", choices=("order_id", "client_id"), help="whose name it is, where its shape leaves that open"
+    )
+    cancel.add_argument("--account", help=ACCOUNT_HELP)
+    cancel.add_argument("--symbol", help="the order's symbol; Orderly wants it")
+    cancel.add_argument("--wait", choices=("ack", "terminal"), help="terminal: until the order is provably gone")
     cancel.add_argument("--plan", action="store_true", help="only say what would be sent, and when")
     cancel.add_argument("--urgent", action="store_true", help="use the urgent lane")
     cancel.add_argument("--key", help="Idempotency-Key; made up where it is not given")
-    cancel.add_argument("--timeout-ms", type=int, default=5000)
+    cancel.add_argument("--timeout-ms", type=int, default=5000, help=TIMEOUT_HELP)
     finish(cancel, run_cancel)
     records = commands.add_parser("records", help="show one cancel's record")
-    records.add_argument("id")
+    records.add_argument("id", help="what follows /cancels/ in an answer's `record`")
     finish(records, run_records)
 
 
 def finish(parser: "ArgumentParser", run: Callable[[Namespace], int], *, speaks_to_callers: bool = True) -> None:
     """Give a command its connection and its way to fail."""
     connect_arguments(parser, speaks_to_callers=speaks_to_callers)
+    parser.epilog = EXIT_CODES
     parser.set_defaults(run=_guarded(run))
 
 

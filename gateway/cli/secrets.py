@@ -40,6 +40,7 @@ class Desk:
     venues: tuple[Venue, ...]
 
 
+CONFIG_HELP = "the settings that say where the sealed file is; default: %(default)s"
 Work = Callable[[argparse.Namespace, Desk], int]
 
 
@@ -52,7 +53,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]", venue
     show = _command(inner, "list", "show accounts and the number of their last change, never values", places="?")
     remove = _command(inner, "rm", "forget a credential")
     rekey = inner.add_parser("rekey", help="close the file under another passphrase")
-    rekey.add_argument("--config", type=Path, metavar="FILE", default=DEFAULT_CONFIG)
+    rekey.add_argument("--config", type=Path, metavar="FILE", default=DEFAULT_CONFIG, help=CONFIG_HELP)
     new_words = f"the new passphrase; ${NEW_PASSPHRASE_VARIABLE} or a prompt otherwise"
     rekey.add_argument("--new-passphrase-file", type=Path, metavar="FILE", help=new_words)
     for command, work in ((put, _put), (show, _list), (remove, _remove), (rekey, _rekey)):
@@ -63,9 +64,9 @@ def _command(
     inner: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, words: str, places: str | None = None
 ) -> argparse.ArgumentParser:
     command = inner.add_parser(name, help=words)
-    command.add_argument("venue", metavar="VENUE", nargs=places)
-    command.add_argument("account", metavar="ACCOUNT", nargs=places)
-    command.add_argument("--config", type=Path, metavar="FILE", default=DEFAULT_CONFIG)
+    command.add_argument("venue", metavar="VENUE", nargs=places, help="orderly, hashkey, loopring, etna or b2trader")
+    command.add_argument("account", metavar="ACCOUNT", nargs=places, help="the name that callers give it")
+    command.add_argument("--config", type=Path, metavar="FILE", default=DEFAULT_CONFIG, help=CONFIG_HELP)
     return command
 
 

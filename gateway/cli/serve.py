@@ -24,10 +24,12 @@ YOUNG_MOST = 20_000
 def add(commands: "_SubParsersAction[ArgumentParser]") -> None:
     """Register the commands."""
     serve = commands.add_parser("serve", help="run the service until SIGTERM, then drain")
-    serve.add_argument("--config", type=Path, required=True)
+    serve.add_argument("--config", type=Path, required=True, metavar="FILE", help="the settings, as TOML")
     serve.set_defaults(run=run_serve)
     sandbox = commands.add_parser("sandbox", help="the five venues as strict local simulators")
-    sandbox.add_argument("--config", type=Path)
+    sandbox.add_argument(
+        "--config", type=Path, metavar="FILE", help="ports, keys and limits, as TOML; its own otherwise"
+    )
     sandbox.set_defaults(run=run_sandbox)
 
 

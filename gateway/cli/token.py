@@ -18,7 +18,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     """Register the command."""
     commands = subparsers.add_parser("token", help="caller tokens").add_subparsers(required=True, metavar="COMMAND")
     new = commands.add_parser("new", help="make a token; it is printed once and stored nowhere")
-    new.add_argument("caller", metavar="CALLER")
+    new.add_argument("caller", metavar="CALLER", help="the name in [callers.NAME]")
     new.set_defaults(run=run)
 
 
