@@ -35,8 +35,9 @@ from gateway.course import MS_PER_S
 from gateway.desk import Desk
 from gateway.dispatch import Seat
 from gateway.follow import Follower
+from gateway.kill_calls import Hands, KillCalls
 from gateway.ports import Continuity, Limiter, NoSigner, SteadyStore, Unlocked
-from gateway.sweep import Hands, Sweep
+from gateway.sweep import Sweep
 
 TRY_AGAIN_MS = 1000
 SHOWN_CALLS = 10
@@ -81,7 +82,7 @@ class Killer:
         if isinstance(written, Tally):
             return written
         name = ref_of(kill, written.record.ulid if written.record else "")
-        sweep = Sweep(kill, desk, unlocked, self.hands, name)
+        sweep = Sweep(KillCalls(kill, desk, unlocked, self.hands, name))
         self.at_work[id(sweep)] = sweep
         try:
             await asyncio.gather(sweep.run(), self._mark(written))
@@ -163,7 +164,7 @@ class Killer:
         unlocked = await self.hands.credentials.unlock(kill.account)
         if isinstance(unlocked, NoSigner):
             return Tally(unlocked.outcome, unlocked.detail)
-        sweep = Sweep(kill, desk, unlocked, self.hands, ref_of(kill, ""))
+        sweep = Sweep(KillCalls(kill, desk, unlocked, self.hands, ref_of(kill, "")))
         seen = await sweep.look()
         return await self._called(kill, desk, unlocked, sweep, seen)
 

@@ -6,57 +6,35 @@ without one is never told to be clear.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from gateway.core.admission import Gated, Missed
+from gateway.core.admission import Missed
 from gateway.core.answer import Asked
-from gateway.core.listing import Breadth, Listing, Page
+from gateway.core.listing import Breadth, Page
 from gateway.core.model import By, Cancel, Lane, Op, OrderRef, Wait
-from gateway.core.outcome import AuthRefused, Outcome, ReadBack, Settled, Throttled, Unclear, Untimely, Verdict
-from gateway.core.shut import Shut
-from gateway.core.tally import SHOWN_MOST, TAKEN, Kill, Stop, Tally, called
-from gateway.core.trail import Exchanged
-from gateway.core.wire import NotSent, Reply, Unconfirmed, WireRequest
-from gateway.courier import Carried, Courier, Parcel
+from gateway.core.outcome import AuthRefused, Outcome, Settled, Throttled, Untimely
+from gateway.core.tally import SHOWN_MOST, Kill, Stop, Tally, called
+from gateway.core.wire import NotSent
 from gateway.course import Course
 from gateway.desk import Desk
-from gateway.dispatch import Dispatcher, Full, OverDeadline, Patience, Refusal, Seat
-from gateway.errand import Errands
+from gateway.dispatch import Patience
+from gateway.kill_calls import KillCalls, Taken, Unserved
 from gateway.line import Boarding
 from gateway.party import Party, Told
-from gateway.ports import NO_TRAIL, Clock, Credentials, NoSigner, Trail, Unavailable, Unlocked
+from gateway.ports import Clock, Unlocked
 
 PAUSE_FIRST_S, PAUSE_MOST_S = 0.05, 1.0
 # A cancel that was taken may show in the list for a while; what stands there longer is asked to go once more.
 AGAIN_S = 1.0
-FOREVER_MS = 3_600_000
 WAVE = 1000  # whole batches of every venue, and few enough for one process
-LOST = "no slot can be had: "
-
-
-@dataclass(frozen=True, slots=True)
-class Hands:
-    """What a sweep works with."""
-
-    clock: Clock
-    credentials: Credentials
-    dispatcher: Dispatcher
-    courier: Courier
-    errands: Errands
-    trail: Trail = NO_TRAIL
 
 
 @dataclass(slots=True)
 class Sweep:
     """A kill, and how far it came."""
 
-    kill: Kill
-    desk: Desk
-    unlocked: Unlocked
-    hands: Hands
-    name: OrderRef
+    calls: KillCalls
     rounds: int = 0
     open_before: int | None = None
     left: tuple[OrderRef, ...] | None = None
@@ -68,9 +46,22 @@ class Sweep:
     _alone: int = 0
     _parties: set[Party] = field(default_factory=set)
     _all_works: bool = True
-    _renewing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _renewed: bool = False
     _pause_s: float = PAUSE_FIRST_S
+
+    @property
+    def kill(self) -> Kill:
+        """What was asked for."""
+        return self.calls.kill
+
+    @property
+    def desk(self) -> Desk:
+        """Where."""
+        return self.calls.desk
+
+    @property
+    def clock(self) -> Clock:
+        """By which time."""
+        return self.calls.hands.clock
 
     async def run(self) -> None:
         """Round after round, each an act and a look."""
@@ -108,7 +99,7 @@ class Sweep:
             None if left is None else len(left),
             (left or ())[:SHOWN_MOST],
             Counter(told.values()),
-            self._alone + len(self._parties),
+            self.calls.sent + self._alone + len(self._parties),
             self.rounds,
             left == (),
             self.desk.venue.reach.blind,
@@ -134,7 +125,7 @@ class Sweep:
         totals: set[int | None] = set()
         page, more = Page(symbol=self.kill.symbol), True
         while more:
-            listing = await self._page(page)
+            listing = await self.calls.page(page)
             if isinstance(listing, Stop):
                 self.left = None
                 return listing
@@ -147,22 +138,6 @@ class Sweep:
             return Stop(Outcome.UNKNOWN, "the list changed while it was read")
         self.left = tuple(found.values())
         return self.left
-
-    async def _page(self, page: Page) -> Listing | Stop:
-        used = self.unlocked
-
-        def make(at_ms: int) -> WireRequest:
-            return _there(used.signer.listing(page, at_ms))
-
-        carried = await self._carry(Op.LIST, make)
-        if isinstance(carried, Stop):
-            return carried
-        result = carried.result
-        shown = self.desk.venue.interpret_listing(result, page) if isinstance(result, Reply) else result
-        if isinstance(shown, Listing):
-            await self._heed(carried, Settled(Outcome.ACCEPTED), used)
-            return shown
-        return await self._stop_of(await self._heed(carried, shown, used), used)
 
     # -- acting ----------------------------------------------------------------------------------------------------
 
@@ -195,29 +170,22 @@ class Sweep:
     def _is_due(self, order: OrderRef) -> bool:
         asked = (self._asked.get(order.value), self._swept.get(order.symbol), self._swept.get(None))
         latest = max((at for at in asked if at is not None), default=-AGAIN_S)
-        return self.hands.clock.monotonic() - latest >= AGAIN_S
+        return self.clock.monotonic() - latest >= AGAIN_S
 
     async def _cancel_all(self, symbol: str | None) -> Stop | None:
-        used = self.unlocked
-
-        def make(at_ms: int) -> WireRequest:
-            return _there(used.signer.cancel_all(symbol, at_ms))
-
-        carried = await self._carry(Op.CANCEL_ALL, make)
-        if isinstance(carried, Stop):
-            return carried
-        result = carried.result
-        verdict = self.desk.venue.interpret_cancel_all(result) if isinstance(result, Reply) else result
-        self._note(carried, verdict)
-        heeded = await self._heed(carried, verdict, used)
-        if isinstance(verdict, Settled | ReadBack):
-            if isinstance(verdict, Settled) and verdict.outcome in TAKEN:
+        said = await self.calls.cancel_all(symbol)
+        match said:
+            case Taken(left=left):
                 self.taken = True
-                self._swept[symbol] = carried.left
-            else:
+                self._swept[symbol] = left
+                return None
+            case Unserved():
                 self._all_works = False
-            return None
-        return await self._stop_of(heeded, used)
+                return None
+            case Stop():
+                return said
+            case _:
+                assert_never(said)
 
     async def _drain(self, orders: tuple[OrderRef, ...]) -> Stop | None:
         """Each by its id: who waits in one line is carried in full batches, where the venue has them."""
@@ -230,19 +198,16 @@ class Sweep:
         return stop
 
     async def _one(self, order: OrderRef) -> Stop | None:
-        kill, hands = self.kill, self.hands
+        kill, calls = self.kill, self.calls
         cancel = Cancel(kill.account, order)
         asked = Asked(cancel, kill.caller, Lane.KILL, kill.request_id, kill.deadline, kill.weight)
-        course = Course(asked, self.desk, self.unlocked, Patience())
+        course = Course(asked, self.desk, calls.unlocked, Patience())
         while True:
-            try:
-                admitted = await hands.dispatcher.admit(course.seat)
-            except Unavailable as lost:
-                return Stop(Outcome.UNKNOWN, LOST + str(lost))
-            if not isinstance(admitted, Boarding):
-                return _refused(admitted)
+            admitted = await calls.admit(course.seat)
+            if isinstance(admitted, Stop):
+                return admitted
             course.boarding = admitted
-            told = await hands.errands.cancel(course)
+            told = await calls.hands.errands.cancel(course)
             if not isinstance(told, Missed):
                 return await self._settle(order, admitted, told, course.unlocked)
 
@@ -253,89 +218,16 @@ class Sweep:
             self._alone += 1
         else:
             self._parties.add(boarding.party)
-        self._asked[order.value] = self.hands.clock.monotonic()
+        self._asked[order.value] = self.clock.monotonic()
         if isinstance(told, Settled):
             self._told[order.value] = told.outcome
             return None
         if isinstance(told, AuthRefused | Throttled | Untimely):
             del self._asked[order.value]
-            return await self._stop_of(told, used)
+            return await self.calls.stop_of(told, used)
         # What only the order itself could tell, the list tells as well: it is still there or it is not.
         self._told.setdefault(order.value, Outcome.UNKNOWN)
         return None
-
-    # -- the wire --------------------------------------------------------------------------------------------------
-
-    async def _carry(self, op: Op, make: Callable[[int], WireRequest]) -> Carried | Stop:
-        """One request of its own, in the lane before all others."""
-        kill, hands = self.kill, self.hands
-        fare = self.desk.fare(kill.account, op, By.ORDER_ID)
-        while True:
-            seat = Seat(kill.account, fare, Lane.KILL, kill.caller, kill.weight, kill.deadline)
-            try:
-                admitted = await hands.dispatcher.admit(seat)
-            except Unavailable as lost:
-                return Stop(Outcome.UNKNOWN, LOST + str(lost))
-            if not isinstance(admitted, Boarding):
-                return _refused(admitted)
-            parcel = Parcel(kill.account, self.desk, admitted.slot, 1, make, urgent=True)
-            carried = await hands.courier.carry(parcel)
-            if isinstance(carried, NotSent):
-                return Stop(Outcome.VENUE_UNAVAILABLE, carried.reason)
-            if isinstance(carried, Carried):
-                self._alone += not isinstance(carried.result, NotSent)
-                return carried
-
-    async def _heed(
-        self, carried: Carried, verdict: Verdict | NotSent | Unconfirmed, used: Unlocked
-    ) -> Verdict | NotSent | Unconfirmed:
-        """What an answer means for gates, breakers and clocks."""
-        courier, account = self.hands.courier, self.kill.account
-        if not isinstance(verdict, NotSent | Unconfirmed):
-            courier.weather.judged(account, used.version, verdict, carried.result, carried.left)
-        refusal = verdict if isinstance(verdict, Throttled) else None
-        return await courier.heed(account, carried, refusal) or verdict
-
-    def _note(self, carried: Carried, verdict: Verdict | NotSent | Unconfirmed) -> None:
-        """A cancel-all stands in the trail under the kill's own name, since it names no order."""
-        read_as = Unclear(verdict.reason) if isinstance(verdict, Unconfirmed) else verdict
-        account, request = self.kill.account, carried.request
-        self.hands.trail.note(
-            Exchanged(Op.CANCEL_ALL, account, (self.name,), request, carried.slot, carried.result, (read_as,))
-        )
-
-    async def _stop_of(self, verdict: Verdict | NotSent | Unconfirmed, used: Unlocked) -> Stop:
-        match verdict:
-            case Throttled(banned=banned, retry_after_ms=wait_ms, facts=facts):
-                limited = Outcome.VENUE_BANNED if banned else Outcome.VENUE_LIMITED
-                return Stop(limited, facts.venue_message, wait_ms)
-            case Untimely(facts=facts):
-                return Stop(Outcome.VENUE_UNAVAILABLE, facts.venue_message)
-            case AuthRefused(facts=facts):
-                return await self._renew(facts.venue_message, used)
-            case NotSent(reason=reason):
-                return Stop(Outcome.VENUE_UNAVAILABLE, reason)
-            case Unclear(reason=reason) | Unconfirmed(reason=reason):
-                return Stop(Outcome.UNKNOWN, reason)
-            case Settled() | ReadBack():
-                return Stop(Outcome.UNKNOWN, verdict.facts.venue_message)
-            case _:
-                assert_never(verdict)
-
-    async def _renew(self, said: str | None, used: Unlocked) -> Stop:
-        """A newer credential, once; the next round then signs with it."""
-        refused = Stop(Outcome.VENUE_AUTH, said or "the venue refuses our credential", FOREVER_MS)
-        async with self._renewing:
-            if used is not self.unlocked:
-                return Stop(Outcome.VENUE_AUTH, said)
-            if self._renewed:
-                return refused
-            self._renewed = True
-            renewed = await self.hands.credentials.renew(self.kill.account, used)
-            if isinstance(renewed, NoSigner):
-                return refused
-            self.unlocked = renewed
-        return Stop(Outcome.VENUE_AUTH, said)
 
     # -- time ------------------------------------------------------------------------------------------------------
 
@@ -346,33 +238,13 @@ class Sweep:
 
     async def _pause(self, wait_ms: int | None = None) -> bool:
         pause_s = self._pause_s if wait_ms is None else wait_ms / 1000
-        if self.hands.clock.monotonic() + pause_s >= self.kill.deadline:
+        if self.clock.monotonic() + pause_s >= self.kill.deadline:
             return False
         await asyncio.sleep(pause_s)
         self._pause_s = min(self._pause_s * 2, PAUSE_MOST_S)
         return True
 
 
-def _refused(refusal: Refusal) -> Stop:
-    match refusal:
-        case OverDeadline(wait_us=wait_us):
-            return Stop(Outcome.OVER_DEADLINE, None, -(-wait_us // 1000))
-        case Gated(banned=banned, wait_us=wait_us):
-            shut = Outcome.VENUE_BANNED if banned else Outcome.VENUE_LIMITED
-            return Stop(shut, None, -(-wait_us // 1000))
-        case Shut(outcome=outcome, detail=detail, wait_us=wait_us):
-            return Stop(outcome, detail, -(-wait_us // 1000))
-        case Full(detail=detail):
-            return Stop(Outcome.OVERLOADED, detail)
-        case _:
-            assert_never(refusal)
-
-
 def _closed(outcome: Outcome) -> Outcome:
     """An order that is not in the list any more is not open, whatever was not known of it before."""
     return Outcome.CLOSED if outcome in {Outcome.UNKNOWN, Outcome.REJECTED} else outcome
-
-
-def _there(request: WireRequest | None) -> WireRequest:
-    assert request is not None  # noqa: S101  a venue's reach says so
-    return request

@@ -39,6 +39,7 @@ from gateway.errand import Errands
 from gateway.follow import Follower
 from gateway.guard import GuardedSender
 from gateway.kill import Killer
+from gateway.kill_calls import Hands
 from gateway.offsets import Offsets
 from gateway.pipeline import Pipeline
 from gateway.planner import Planner
@@ -57,7 +58,6 @@ from gateway.ports import (
 from gateway.reader import Reader
 from gateway.resolve import Resolver
 from gateway.survey import Survey
-from gateway.sweep import Hands
 from gateway.voyage import Voyages
 from gateway.watchman import Watchman
 from gateway.weather import Weather

@@ -13,6 +13,7 @@ from gateway.courier import Courier
 from gateway.errand import Errands
 from gateway.follow import Follower
 from gateway.kill import Killer
+from gateway.kill_calls import Hands
 from gateway.lookout import Lookout
 from gateway.pipeline import Pipeline
 from gateway.planner import Planner
@@ -20,7 +21,6 @@ from gateway.reader import Reader
 from gateway.recent import Recent
 from gateway.reload import Entrance
 from gateway.resolve import Resolver
-from gateway.sweep import Hands
 from gateway.voyage import Voyages
 from gateway.watchman import Watchman
 from gateway.web.codec import answer_body
