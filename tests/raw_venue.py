@@ -37,6 +37,8 @@ class Call:
 
     async def say(self, data: bytes) -> None:
         """Write bytes."""
+        if self.writer.is_closing():  # uvloop calls a write to it a bug, asyncio takes it
+            raise ConnectionResetError
         self.writer.write(data)
         await self.writer.drain()
 

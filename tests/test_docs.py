@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 
 from gateway.core.outcome import MEANINGS
+from gateway.sandbox.config import SandboxConfig
+from gateway.sandbox.config_file import config_from_toml
+from gateway.sandbox.control import CONTROLS
+from gateway.sandbox.faults import KINDS
 from gateway.settings import load
 from gateway.settings.schema import Faults
 from gateway.venues import ALL
@@ -141,3 +145,22 @@ def test_contract_describes_every_route_of_the_callers() -> None:
 
     assert isinstance(paths, dict)
     assert {(path, method) for path, said in paths.items() for method in said} == routes
+
+
+def test_every_fault_and_control_of_the_sandbox_is_on_its_page() -> None:
+    told = {row[0] for row in rows("docs/sandbox.md")}
+    calls = {call for cell in told for call in re.findall(r"[A-Z]+ /_sandbox[a-z/]*", cell)}
+
+    assert {cell for cell in told if re.fullmatch(r"[a-z_]+", cell)} - {"call", "kind"} == set(KINDS)
+    assert calls == set(CONTROLS)
+
+
+def test_file_on_the_page_of_the_sandbox_is_the_shipped_one(tmp_path: Path) -> None:
+    (shown,) = re.findall(r"(?s)```toml\n(.*?)```", page("docs/sandbox.md"))
+    (tmp_path / "sandbox.toml").write_text(shown)
+
+    read, shipped = config_from_toml(tmp_path / "sandbox.toml"), SandboxConfig()
+
+    assert (read.host, read.ports, read.limits) == (shipped.host, shipped.ports, shipped.limits)
+    assert (read.etna_token_ms, read.b2trader_token_ms) == (shipped.etna_token_ms, shipped.b2trader_token_ms)
+    assert read.credentials["hashkey"].keys() == {"desk-a"}

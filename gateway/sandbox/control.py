@@ -10,12 +10,17 @@ from aiohttp import web
 
 from gateway.sandbox.book import MOST_ORDERS, Order, State
 from gateway.sandbox.clock import TurnedClock
-from gateway.sandbox.faults import FaultList, fault_from
+from gateway.sandbox.faults import KINDS, FaultList, fault_from
 from gateway.sandbox.fields import FieldFault, Fields
 from gateway.sandbox.stats import Stats
 from gateway.sandbox.venue import Venue, plain
 
-PREFIX: Final = "/_sandbox/"
+ROOT: Final = "/_sandbox"
+CONTROLS: Final = (
+    *("GET /_sandbox", "POST /_sandbox/orders", "GET /_sandbox/orders", "GET /_sandbox/stats", "POST /_sandbox/faults"),
+    *("GET /_sandbox/faults", "DELETE /_sandbox/faults", "POST /_sandbox/clock", "POST /_sandbox/revoked"),
+    "POST /_sandbox/reset",
+)
 _SIDES: Final = {"etna": ("Buy", "Sell"), "b2trader": ("Buy", "Sell")}
 _STATES: Final = {
     "open": State.OPEN, "new": State.OPEN, "working": State.OPEN, "processing": State.OPEN, "partial": State.OPEN,
@@ -24,6 +29,12 @@ _STATES: Final = {
     "cancelled": State.CANCELLED, "canceled": State.CANCELLED,
     "expired": State.EXPIRED, "rejected": State.REJECTED, "failed": State.REJECTED,
 }  # fmt: skip
+
+
+def is_control(raw_path: str) -> bool:
+    """Whether a request is for the switches, and not for the venue."""
+    path = raw_path.partition("?")[0]
+    return path == ROOT or path.startswith(f"{ROOT}/")
 
 
 class Control:
@@ -40,30 +51,53 @@ class Control:
     async def handle(self, http: web.BaseRequest) -> web.Response:
         """Answer one call of a route under /_sandbox."""
         path, _, query = http.raw_path.partition("?")
-        body = await http.read()
+        word = path.removeprefix(ROOT).strip("/")
         try:
-            match (http.method, path.removeprefix(PREFIX)):
-                case ("POST", "orders"):
-                    return _json({"orders": [self._shown(order) for order in self._place(_loaded(body))]})
-                case ("GET", "orders"):
-                    return _json({"orders": [self._shown(order) for order in self._chosen(query)]})
-                case ("GET", "stats"):
-                    return _json(self._desk.stats.as_json())
-                case ("POST", "faults"):
-                    self._set_faults(_loaded(body))
-                case ("POST", "clock" | "revoked" as what):
-                    (self._turn_clock if what == "clock" else self._revoke)(_loaded(body))
-                case ("DELETE", "faults"):
-                    self._faults.faults.clear()
-                case ("POST", "reset"):
-                    self._reset()
-                case ("GET", "faults"):
-                    pass
-                case _:
-                    return _json({"error": "no such control"}, 404)
+            body = await http.read()
+            told = self._told(word, query) if http.method == "GET" else self._done(http.method, word, body)
         except FieldFault as fault:
             return _json({"error": str(fault)}, 400)
-        return _json({"faults": self._faults.as_json()})
+        return _json({"error": "no such control", "controls": CONTROLS}, 404) if told is None else _json(told)
+
+    def _told(self, word: str, query: str) -> dict[str, object] | None:
+        match word:
+            case "":
+                return self._help()
+            case "orders":
+                return {"orders": [self._shown(order) for order in self._chosen(query)]}
+            case "stats":
+                return self._desk.stats.as_json()
+            case "faults":
+                return {"faults": self._faults.as_json()}
+            case _:
+                return None
+
+    def _done(self, method: str, word: str, body: bytes) -> dict[str, object] | None:
+        match (method, word):
+            case ("POST", "orders"):
+                return {"orders": [self._shown(order) for order in self._place(_loaded(body))]}
+            case ("POST", "faults"):
+                self._set_faults(_loaded(body))
+            case ("POST", "clock"):
+                self._turn_clock(_loaded(body))
+            case ("POST", "revoked"):
+                self._revoke(_loaded(body))
+            case ("DELETE", "faults"):
+                self._faults.faults.clear()
+            case ("POST", "reset"):
+                self._reset()
+            case _:
+                return None
+        return {"faults": self._faults.as_json()}
+
+    def _help(self) -> dict[str, object]:
+        return {
+            "venue": self._venue.id,
+            "accounts": tuple(self._desk.accounts),
+            "controls": CONTROLS,
+            "faults": KINDS,
+            "endpoints": sorted(self._endpoints),
+        }
 
     def _reset(self) -> None:
         self._desk.book.clear()
@@ -95,11 +129,7 @@ class Control:
         self._desk.revoked = {self._account(str(name)) for name in listed}
 
     def _set_faults(self, value: object) -> None:
-        fields = Fields.of(value, "the body")
-        listed = fields.raw("faults")
-        fields.finish()
-        if not isinstance(listed, list):
-            raise FieldFault("the body: 'faults' wants a list")
+        listed = _faults_in(value)
         self._faults.faults[:] = [fault_from(item, self._endpoints) for item in listed]
 
     def _place(self, value: object) -> list[Order]:
@@ -190,6 +220,17 @@ def _state(word: str) -> tuple[State, Decimal]:
         raise FieldFault(f"status: {word!r} is none of {', '.join(_STATES)}")
     part = Decimal("0.5") if word.lower().startswith("partial") else Decimal(0)
     return state, Decimal(1) if state is State.FILLED else part
+
+
+def _faults_in(value: object) -> list[object]:
+    if isinstance(value, dict) and "kind" in value:
+        return [value]
+    fields = Fields.of(value, "the body")
+    listed = fields.raw("faults")
+    fields.finish()
+    if not isinstance(listed, list):
+        raise FieldFault("the body: 'faults' wants a list")
+    return listed
 
 
 def _is(order: Order, status: str | None) -> bool:

@@ -14,7 +14,7 @@ from gateway.sandbox.book import Book
 from gateway.sandbox.clock import Clock, SystemClock, TurnedClock
 from gateway.sandbox.config import VENUE_IDS, SandboxConfig
 from gateway.sandbox.config_file import config_from_toml
-from gateway.sandbox.control import PREFIX, Control
+from gateway.sandbox.control import ROOT, Control, is_control
 from gateway.sandbox.etna import Etna
 from gateway.sandbox.faults import FaultList
 from gateway.sandbox.hashkey import HashKey
@@ -73,7 +73,7 @@ async def serve(config_path: Path | None, announce: Callable[[str], None]) -> No
     config = SandboxConfig() if config_path is None else config_from_toml(config_path)
     async with running(config) as sandbox:
         for venue in sandbox.venues.values():
-            announce(f"{venue.id}: {venue.base_url} (control: {venue.control_url}{PREFIX})")
+            announce(f"{venue.id}: {venue.base_url} (control: {venue.control_url}{ROOT})")
         await asyncio.Event().wait()
 
 
@@ -82,7 +82,7 @@ async def _served(venue: Venue, config: SandboxConfig, closing: asyncio.Event, s
     front, control = Front(venue, faults, closing), Control(venue, faults)
 
     async def handle(http: web.BaseRequest) -> web.StreamResponse:
-        door = control.handle if http.raw_path.startswith(PREFIX) else front.handle
+        door = control.handle if is_control(http.raw_path) else front.handle
         return await door(http)
 
     # The low-level server: no router stands between the bytes of a path and the venue that judges them.

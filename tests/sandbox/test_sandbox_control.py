@@ -221,4 +221,17 @@ async def test_serve_announces_every_venue_and_ends_when_cancelled(tmp_path: Pat
         await asyncio.wait_for(serve(file, said.append), 0.5)
 
     assert [line.partition(":")[0] for line in said] == list(VENUE_IDS)
-    assert said[3].endswith("/_sandbox/)")
+    assert said[3].endswith("/_sandbox)")
+
+
+@pytest.mark.parametrize("venue", VENUE_IDS)
+async def test_controls_name_themselves(client: Clients, venue: str) -> None:
+    told = await client(venue).control("GET", "")
+
+    assert (told["venue"], told["accounts"]) == (venue, ["desk-a", "desk-b"])
+    assert {"*", "cancel", "cancel_one"} & set(told["endpoints"]) >= {"*", "cancel"}
+    assert "POST /_sandbox/faults" in told["controls"]
+    for kind in told["faults"]:
+        fields = {"latency": {"ms": 1}, "delayed_state": {"ms": 1}}.get(kind, {})
+        assert (await client(venue).control("POST", "faults", {"kind": kind, **fields}))["faults"][0]["kind"] == kind
+    assert (await client(venue).control("GET", "nothing"))["controls"] == told["controls"]
