@@ -17,10 +17,12 @@ from gateway.core.access import Caller
 from gateway.core.model import Account
 from gateway.core.outcome import Outcome
 from gateway.desk import Desk
-from gateway.ports import Meter, NoSigner, Unlocked
+from gateway.lookout import Lookout
+from gateway.ports import Meter, NoSigner, OpenEnds, Unlocked
 from gateway.recent import Recent
 from gateway.venues import ALL
-from gateway.web.app import caller_app, runner
+from gateway.web.app import admin_app, caller_app, runner
+from gateway.web.console import Console
 from gateway.web.door import Door
 from gateway.web.front import Front, Journal
 from gateway.web.health import Component, Vitals
@@ -35,6 +37,15 @@ class ShutCredentials(FakeCredentials):
     async def unlock(self, account: Account) -> Unlocked | NoSigner:
         self.story.append(f"unlock {account.venue}:{account.name}")
         return NoSigner(Outcome.SECRET_UNAVAILABLE, "shut")
+
+
+class NoEnds:
+    """Nothing is left open."""
+
+    async def oldest(self, account: Account, most: int) -> OpenEnds:
+        assert account.name
+        assert most > 0
+        return OpenEnds(0)
 
 
 class Lines:
@@ -85,6 +96,7 @@ class Counter:
     world: Everywhere
     log: Lines
     door: Door
+    app: web.Application
     port: int
 
     async def said(self, requests: Sequence[bytes]) -> list[Heard]:
@@ -103,8 +115,21 @@ async def counting(callers: Iterable[Caller], meter: Meter | None = None) -> Asy
     """The callers' listener on loopback; what it counts goes to `meter`."""
     world, log = Everywhere(), Lines()
     door = Door(callers, world.clock)
-    async with listening(caller_app(front_of(world, log, door, meter), VITALS)) as port:
-        yield Counter(world, log, door, port)
+    app = caller_app(front_of(world, log, door, meter), VITALS)
+    async with listening(app) as port:
+        yield Counter(world, log, door, app, port)
+
+
+@asynccontextmanager
+async def counting_console(callers: Iterable[Caller]) -> AsyncIterator[Counter]:
+    """Likewise the admin listener, whose console has nothing to show."""
+    world, log = Everywhere(), Lines()
+    door = Door(callers, world.clock)
+    front = front_of(world, log, door)
+    lookout = Lookout(front.survey, NoEnds(), world.clock, log)
+    app = admin_app(front, VITALS, Console(lookout, front.journal.recent, front.killer.under_way, "0"))
+    async with listening(app) as port:
+        yield Counter(world, log, door, app, port)
 
 
 def front_of(world: World, log: Lines, door: Door, meter: Meter | None = None) -> Front:

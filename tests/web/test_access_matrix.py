@@ -7,11 +7,12 @@ touched: no record read, no credential asked for, nothing sent.
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, combinations
+from itertools import chain, combinations, product
 
+import aiohttp
 import orjson
 import pytest
-from front_rig import counting
+from front_rig import Counter, counting, counting_console
 
 from gateway.core.access import Caller, Permission
 
@@ -50,37 +51,50 @@ def written(method: str, target: str, token: str | None, *headers: str) -> bytes
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-def rows(name: str) -> Iterator[Row]:
-    """Every row of one caller."""
+def cancel_rows(name: str) -> Iterator[Row]:
+    """One order: each venue, account and way to ask."""
     allow, permissions = CALLERS[name]
-    for venue, ref in VENUES.items():
-        for account in ACCOUNTS:
-            for route in ROUTES:
-                needed = {Permission.CANCEL} | ({Permission.URGENT} if "urgent" in route else set())
-                named = (venue, account or "desk-a")
-                good = needed <= permissions and named in REACHES[allow]
-                query = f"?by=order_id&symbol=PERP_ETH_USDC&plan={str('plan' in route).lower()}"
-                query += f"&account={account}" if account else ""
-                headers = ("Priority: u=0",) if "urgent" in route else ()
-                request = written("DELETE", f"/orders/{venue}/{ref}{query}", name, *headers)
-                touched = (f"unlock {named[0]}:{named[1]}",) if good else ()
-                yield Row(request, 503 if good else 403, touched, f"{name} {route} {named}")
-        for account in ACCOUNTS:
-            named = (venue, account or "desk-a")
-            good = Permission.KILL in permissions and named in REACHES[allow]
-            request = written("DELETE", f"/orders/{venue}" + (f"?account={account}" if account else ""), name)
-            if good and venue == HELPLESS:
-                yield Row(request, 501, what=f"{name} kill {named}")
-            else:
-                touched = (f"unlock {named[0]}:{named[1]}",) if good else ()
-                yield Row(request, 503 if good else 403, touched, f"{name} kill {named}")
-        for account in ACCOUNTS[1:]:
-            may = bool({Permission.READ, Permission.ADMIN} & permissions)
-            looks = may and (Permission.ADMIN in permissions or (venue, account) in REACHES[allow])
-            target = f"/cancels/{'0' * 26}.{venue}.{account}"
-            yield Row(
-                written("GET", target, name), 404 if may else 403, ("get", "take") if looks else (), f"{name} {target}"
-            )
+    for venue, account, route in product(VENUES, ACCOUNTS, ROUTES):
+        needed = {Permission.CANCEL} | ({Permission.URGENT} if "urgent" in route else set())
+        named = (venue, account or "desk-a")
+        good = needed <= permissions and named in REACHES[allow]
+        query = f"?by=order_id&symbol=PERP_ETH_USDC&plan={str('plan' in route).lower()}"
+        query += f"&account={account}" if account else ""
+        headers = ("Priority: u=0",) if "urgent" in route else ()
+        request = written("DELETE", f"/orders/{venue}/{VENUES[venue]}{query}", name, *headers)
+        touched = (f"unlock {named[0]}:{named[1]}",) if good else ()
+        yield Row(request, 503 if good else 403, touched, f"{name} {route} {named}")
+
+
+def kill_rows(name: str, before: str = "") -> Iterator[Row]:
+    """The kill switch; `before` its path on the admin listener."""
+    allow, permissions = CALLERS[name]
+    for venue, account in product(VENUES, ACCOUNTS):
+        named = (venue, account or "desk-a")
+        good = Permission.KILL in permissions and named in REACHES[allow]
+        request = written("DELETE", f"{before}/orders/{venue}" + (f"?account={account}" if account else ""), name)
+        if good and venue == HELPLESS:
+            yield Row(request, 501, what=f"{name} kill {named}")
+        else:
+            touched = (f"unlock {named[0]}:{named[1]}",) if good else ()
+            yield Row(request, 503 if good else 403, touched, f"{name} kill {named}")
+
+
+def record_rows(name: str, before: str = "") -> Iterator[Row]:
+    """One record; likewise."""
+    allow, permissions = CALLERS[name]
+    may = bool({Permission.READ, Permission.ADMIN} & permissions)
+    for venue, account in product(VENUES, ACCOUNTS[1:]):
+        looks = may and (Permission.ADMIN in permissions or (venue, account) in REACHES[allow])
+        target = f"{before}/cancels/{'0' * 26}.{venue}.{account}"
+        yield Row(
+            written("GET", target, name), 404 if may else 403, ("get", "take") if looks else (), f"{name} {target}"
+        )
+
+
+def rows(name: str) -> list[Row]:
+    """Every row of one caller on the callers' listener."""
+    return [*cancel_rows(name), *kill_rows(name), *record_rows(name)]
 
 
 @pytest.fixture(scope="module")
@@ -91,22 +105,73 @@ def callers() -> list[Caller]:
     ]
 
 
+async def asked(counter: Counter, table: list[Row]) -> int:
+    """Ask for every row, and hold it against what is said and touched; how many there were."""
+    counter.world.story.clear()
+
+    heard = await counter.said([row.request for row in table])
+
+    pairs = zip(table, heard, strict=True)
+    assert [(row.what, said.status) for row, said in pairs if said.status != row.status] == []
+    assert counter.world.story == [touch for row in table for touch in row.touched]
+    return len(table)
+
+
 async def test_the_whole_matrix(callers: list[Caller]) -> None:
-    asked_for = 0
     async with counting(callers) as counter:
-        for name in CALLERS:
-            table = list(rows(name))
-            counter.world.story.clear()
-
-            heard = await counter.said([row.request for row in table])
-
-            pairs = zip(table, heard, strict=True)
-            assert [(row.what, said.status) for row, said in pairs if said.status != row.status] == []
-            assert counter.world.story == [touch for row in table for touch in row.touched]
-            asked_for += len(table)
+        asked_for = sum([await asked(counter, rows(name)) for name in CALLERS])
         assert counter.log.bugs == []
 
     assert asked_for == len(REACHES) * 32 * len(VENUES) * (len(ACCOUNTS) * (len(ROUTES) + 1) + 3) == 22_080
+
+
+@pytest.mark.parametrize("urgent", [False, True])
+async def test_what_comes_in_one_body_is_held_against_the_same_table(callers: list[Caller], urgent: bool) -> None:  # noqa: FBT001  a case
+    places = list(product(VENUES, ACCOUNTS))
+    items = [
+        {"venue": venue, "ref": VENUES[venue], "by": "order_id", "account": account, "symbol": "PERP_ETH_USDC"}
+        for venue, account in places
+    ]
+    needed = {Permission.CANCEL} | ({Permission.URGENT} if urgent else set())
+    async with counting(callers) as counter, aiohttp.ClientSession(f"http://127.0.0.1:{counter.port}") as http:
+        for name, (allow, permissions) in CALLERS.items():
+            counter.world.story.clear()
+            headers = {"Authorization": f"Bearer {name}"} | ({"Priority": "u=0"} if urgent else {})
+
+            async with http.post("/cancels", json={"cancels": items}, headers=headers) as reply:
+                lines = [orjson.loads(line) for line in (await reply.read()).splitlines()]
+
+            good = [needed <= permissions and (venue, name or "desk-a") in REACHES[allow] for venue, name in places]
+            assert {each["index"]: each["status"] for each in lines} == {
+                index: 503 if allowed else 403 for index, allowed in enumerate(good)
+            }
+            allowed_places = {f"unlock {v}:{a or 'desk-a'}" for (v, a), ok in zip(places, good, strict=True) if ok}
+            assert set(counter.world.story) == allowed_places
+        assert counter.log.bugs == []
+
+
+async def test_the_console_holds_to_the_same_table(callers: list[Caller]) -> None:
+    async with counting_console(callers) as counter, aiohttp.ClientSession(f"http://127.0.0.1:{counter.port}") as http:
+        api = "/console/api"
+        table = {name: [*kill_rows(name, api), *record_rows(name, api)] for name in CALLERS}
+        asked_for = sum([await asked(counter, each) for each in table.values()])
+        for name, (_, permissions) in CALLERS.items():
+            async with http.get("/console/events", headers={"Authorization": f"Bearer {name}"}) as reply:
+                assert reply.status == (200 if {Permission.READ, Permission.ADMIN} & permissions else 403)
+        assert counter.log.bugs == []
+
+    assert asked_for == len(CALLERS) * len(VENUES) * (len(ACCOUNTS) + 3) == 6_720
+
+
+async def test_every_route_that_wants_a_token_is_in_the_table(callers: list[Caller]) -> None:
+    """Whoever adds a route has to say here who may take it."""
+    in_the_table = {"/orders/{venue}/{ref}", "/orders/{venue}", "/cancels", "/cancels/{id}", "/venues"}
+    in_the_table |= {"/console/events", "/console/api/cancels/{id}", "/console/api/orders/{venue}"}
+    open_to_all = {"/openapi.json", "/docs", "/healthz", "/readyz", "/metrics", "/console", "/console/{file}"}
+    async with counting(callers) as one, counting_console(callers) as other:
+        routes = {resource.canonical for counter in (one, other) for resource in counter.app.router.resources()}
+
+    assert routes == in_the_table | open_to_all
 
 
 async def test_a_stranger_gets_nowhere_on_any_route(callers: list[Caller]) -> None:
