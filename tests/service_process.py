@@ -171,12 +171,23 @@ def open_gates(url: str) -> None:
 
 
 @contextmanager
-def own_valkey(socket: Path) -> Iterator["subprocess.Popen[bytes]"]:
+def own_valkey(socket: Path, password: str = "") -> Iterator["subprocess.Popen[bytes]"]:
     """A Valkey that a test may kill."""
-    options = ("--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "no")
+    options = (
+        "--port",
+        "0",
+        "--unixsocket",
+        str(socket),
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        "--requirepass",
+        password,
+    )
     with subprocess.Popen((str(find_server()), *options), stdout=subprocess.DEVNULL) as process:  # noqa: S603  our own
         try:
-            with Redis(unix_socket_path=str(socket)) as client:
+            with Redis(unix_socket_path=str(socket), password=password or None) as client:
                 until(lambda: _answers(client), "the Valkey answers")
             yield process
         finally:

@@ -12,6 +12,7 @@ from typing import Protocol, TypeAlias
 import orjson
 from real_bao import Bao
 from real_moto import KEYS, REGION, Moto
+from service_process import Tree
 
 from gateway.backends.clock import SystemClock
 from gateway.backends.credentials.files import FileStore
@@ -63,10 +64,11 @@ class SealedRig:
     """One sealed file."""
 
     folder: Path
+    passphrase: str = "passphrase"
 
     @property
     def file(self) -> SealedFile:
-        return SealedFile(self.folder / "secrets.sealed", "passphrase")
+        return SealedFile(self.folder / "secrets.sealed", self.passphrase)
 
     def open(self) -> Store:
         return SealedStore(self.file)
@@ -201,3 +203,21 @@ def rig_of(provider: str, folder: Path, bao: Bao, moto: Moto) -> Iterator[StoreR
     finally:
         os.kill(bao.process.pid, signal.SIGCONT)
         os.kill(moto.process.pid, signal.SIGCONT)
+
+
+def secrets_of(store: StoreRig) -> tuple[Tree, dict[str, str]]:
+    """The section of the settings, and what stands in the environment beside it."""
+    common: Tree = {"refresh_seconds": 1, "stale_seconds": 600}
+    match store:
+        case SealedRig():
+            return common | {"provider": "sealed", "sealed_file": str(store.file.path)}, {
+                "CANCEL_GATEWAY_PASSPHRASE": store.passphrase
+            }
+        case VaultRig():
+            vault = {"address": store.bao.url, "path": store.folder + "/{venue}/{account}", "auth": "token"}
+            return common | {"provider": "vault", "vault": vault}, {"VAULT_TOKEN": store.bao.token("gateway", "1h")}
+        case AwsRig():
+            aws = {"region": REGION, "name": store.folder + "/{venue}/{account}", "endpoint_url": store.moto.url}
+            return common | {"provider": "aws", "aws": aws}, dict(KEYS)
+        case _:
+            return common | {"provider": "files", "directory": str(store.folder)}, {}  # type: ignore[attr-defined]  # the one left

@@ -4,61 +4,23 @@ import hashlib
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import pytest
+from canaries import CANARY, Search, all_of_redis, planted, private_keys
 from certificate_rig import replace_whole
 from issuer_rig import claims_of, key, key_set, publishing
-from redis import Redis
 from sandbox_client import lenient
 from service_process import Gateway, put_secrets, sandbox_beside, serving, tree_of, until
-from service_rig import Desk, Rig, Said, caller_session, raw_cancel, spoken_raw
+from service_rig import Desk, Rig, caller_session, raw_cancel, spoken_raw
 
-from gateway.sandbox.config import DEFAULT_CREDENTIALS, VENUE_IDS
+from gateway.sandbox.config import VENUE_IDS
 from gateway.sandbox.server import Sandbox
 
-CANARY = "Canary7Qx"
 TOKEN = f"{CANARY}-token-of-the-desk"
 SIGNER, STRANGER = key("EdDSA", "k1"), key("EdDSA", "k2")
 FAULTS = ("auth_failure", "server_error", "html")
-
-
-def planted() -> dict[str, dict[str, dict[str, str]]]:
-    """The sandbox's credentials with a canary in each; a private key must stay a good one, and is its own canary."""
-    return {
-        venue: {
-            account: {
-                name: value if name in {"account_id", "private_key"} else f"{CANARY}-{venue}-{account}-{name}"
-                for name, value in fields.items()
-            }
-            for account, fields in accounts.items()
-        }
-        for venue, accounts in DEFAULT_CREDENTIALS.items()
-    }
-
-
-def private_keys() -> list[str]:
-    fields = [fields for accounts in DEFAULT_CREDENTIALS.values() for fields in accounts.values()]
-    return [each["private_key"].removeprefix("ed25519:").removeprefix("0x") for each in fields if "private_key" in each]
-
-
-@dataclass
-class Search:
-    """What must never be seen, and all that was seen."""
-
-    marks: Sequence[str]
-    seen: dict[str, bytes] = field(default_factory=dict)
-
-    def keep(self, where: str, what: bytes | Said) -> None:
-        raw = what if isinstance(what, bytes) else repr(sorted(what.headers.items())).encode() + what.body
-        self.seen[where] = self.seen.get(where, b"") + raw
-
-    @property
-    def found(self) -> list[tuple[str, str]]:
-        """Where which mark was seen."""
-        return [(where, mark) for where, what in self.seen.items() for mark in self.marks if mark.encode() in what]
 
 
 @pytest.fixture(scope="module")
@@ -124,26 +86,6 @@ def put_into_the_wrong_line(gateway: Gateway, folder: Path) -> None:
 
 def _is_refused(gateway: Gateway, before: int) -> bool:
     return len(gateway.lines("config.refused")) > before
-
-
-def all_of_redis(url: str) -> bytes:
-    """Every key and value, whatever their kind."""
-    found = b""
-    with Redis.from_url(url) as client:
-        for name in client.scan_iter(count=1000):
-            found += name + b"\n" + (client.dump(name) or b"")
-            match client.type(name):
-                case b"string":
-                    found += client.get(name) or b""
-                case b"hash":
-                    found += repr(client.hgetall(name)).encode()
-                case b"stream":
-                    found += repr(client.xrange(name)).encode()
-                case b"zset":
-                    found += repr(client.zrange(name, 0, -1)).encode()
-                case _:
-                    continue
-    return found
 
 
 async def test_no_output_ever_holds_a_secret(rig: Rig, gateway: Gateway, redis_url: str, module_folder: Path) -> None:

@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 from real_bao import Bao
-from real_moto import KEYS, REGION, Moto
+from real_moto import Moto
 from real_valkey import Server
 from sandbox_client import lenient
-from service_process import Gateway, Tree, rested, sandbox_beside, serving, tree_of
+from service_process import Gateway, rested, sandbox_beside, serving, tree_of
 from service_rig import Rig, Said, caller_session
-from store_rigs import PROVIDERS, AwsRig, SealedRig, StoreRig, VaultRig, rig_of
+from store_rigs import PROVIDERS, StoreRig, rig_of, secrets_of
 
 from gateway.core.model import Account, VenueId
 from gateway.sandbox.config import DEFAULT_CREDENTIALS
@@ -88,24 +88,6 @@ class Scene:
 
 
 DESK_SHOWN = (DESK.venue, DESK.name)
-
-
-def secrets_of(store: StoreRig) -> tuple[Tree, dict[str, str]]:
-    """The section of the settings, and what stands in the environment beside it."""
-    common: Tree = {"refresh_seconds": 1, "stale_seconds": 600}
-    match store:
-        case SealedRig():
-            return common | {"provider": "sealed", "sealed_file": str(store.file.path)}, {
-                "CANCEL_GATEWAY_PASSPHRASE": "passphrase"
-            }
-        case VaultRig():
-            vault = {"address": store.bao.url, "path": store.folder + "/{venue}/{account}", "auth": "token"}
-            return common | {"provider": "vault", "vault": vault}, {"VAULT_TOKEN": store.bao.token("gateway", "1h")}
-        case AwsRig():
-            aws = {"region": REGION, "name": store.folder + "/{venue}/{account}", "endpoint_url": store.moto.url}
-            return common | {"provider": "aws", "aws": aws}, dict(KEYS)
-        case _:
-            return common | {"provider": "files", "directory": str(store.folder)}, {}  # type: ignore[attr-defined]  # the one left
 
 
 @asynccontextmanager

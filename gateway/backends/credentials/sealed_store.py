@@ -23,7 +23,7 @@ class SealedStore:
     """Opens the file again when it has changed, in a thread. `reread` brings the passphrase as it stands now."""
 
     file: SealedFile
-    reread: Callable[[], str | None] = no_other
+    reread: Callable[[], str | None] = field(default=no_other, repr=False)  # it may hold the environment
     _seen: tuple[int, int, int] | None = None
     _content: Content | None = field(default=None, repr=False)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
