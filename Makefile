@@ -60,13 +60,18 @@ coverage: $(VENV)/.test ## the pure parts have every branch tested
 	@$(BIN)/coverage run -m pytest -q -p no:cacheprovider tests/core tests/venues tests/settings tests/test_architecture.py
 	@$(BIN)/coverage report --include='gateway/core/*,gateway/venues/*' --fail-under=100
 
-.PHONY: fuzz fuzz-api
+.PHONY: fuzz fuzz-long fuzz-api
 REQUESTS ?= 100000
 EXAMPLES ?= 2000
 SECONDS ?= 300
 fuzz: $(VENV)/.test ## made-up input at every rim; REQUESTS=100000 and EXAMPLES=2000 say how much
 	@FUZZ_REQUESTS=$(REQUESTS) FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q --timeout=3600 -m "fuzz or hypothesis" \
 	  tests/core tests/venues tests/settings tests/issuer tests/web tests/credentials
+
+MINUTES ?= 10
+TARGET ?=
+fuzz-long: $(VENV)/.test ## each reader fed made-up input for MINUTES=10; TARGET="stores tokens" takes only these
+	@.ci/fuzz-long $(abspath $(BIN)/python) $(MINUTES) $(TARGET)
 
 .venv-fuzz/.fuzz: requirements/fuzz.txt .ci/setup
 	@PYTHON=$(PYTHON) .ci/setup .venv-fuzz requirements/fuzz.txt

@@ -6,6 +6,7 @@ import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import cast
 from urllib.parse import urlsplit
 
 URL_VARIABLE, TOKEN_VARIABLE = "CANCEL_GATEWAY_URL", "CANCEL_GATEWAY_TOKEN"
@@ -47,7 +48,7 @@ def ask(options: Namespace, method: str, path: str, headers: Mapping[str, str], 
     try:
         connection.request(method, prefix + path, headers={"Authorization": f"Bearer {_token()}", **headers})
         reply = connection.getresponse()
-        body = json.loads(reply.read() or b"{}")
+        body = _json(reply.read() or b"{}")
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise Unreachable(f"no answer from {options.url}: {error}") from None
     finally:
@@ -66,9 +67,10 @@ def ask_lines(
         connection.request("POST", prefix + path, body, {"Authorization": f"Bearer {_token()}", **headers})
         reply = connection.getresponse()
         for line in reply:
-            said = json.loads(line)
-            yield Heard(int(said.get("status", reply.status)), dict(reply.getheaders()), said)
-    except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
+            said = _object(_json(line))
+            status = said.get("status", reply.status)
+            yield Heard(status if isinstance(status, int) else reply.status, dict(reply.getheaders()), said)
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise Unreachable(f"no whole answer from {options.url}: {error}") from None
     finally:
         connection.close()
@@ -81,18 +83,32 @@ def listen(url: str, path: str, timeout_s: float) -> Iterator[tuple[str, Mapping
         connection.request("GET", prefix + path, headers={"Authorization": f"Bearer {_token()}"})
         reply = connection.getresponse()
         if reply.status != http.client.OK:
-            yield Heard(reply.status, dict(reply.getheaders()), json.loads(reply.read() or b"{}"))
+            yield Heard(reply.status, dict(reply.getheaders()), _object(_json(reply.read() or b"{}")))
             return
         name = ""
         for line in reply:
             if line.startswith(b"event: "):
                 name = line[7:].strip().decode()
             elif line.startswith(b"data: "):
-                yield name, json.loads(line[6:])
+                yield name, _object(_json(line[6:]))
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise Unreachable(f"no answer from {url}: {error}") from None
     finally:
         connection.close()
+
+
+def _json(raw: bytes) -> object:
+    """Whatever it says; raises ValueError where it is no JSON, or nested beyond all reason."""
+    try:
+        return cast("object", json.loads(raw))
+    except RecursionError:
+        raise ValueError("the answer is nested too deeply") from None
+
+
+def _object(said: object) -> Mapping[str, object]:
+    if not isinstance(said, dict):
+        raise ValueError("the answer is no object")  # noqa: TRY004  what came is wrong, not who called
+    return said
 
 
 def _connection(url: str, timeout_s: float) -> tuple[http.client.HTTPConnection, str]:

@@ -8,6 +8,8 @@ from gateway.core.outcome import MEANINGS, Outcome
 
 Members = Mapping[str, object]
 PROVEN = frozenset({Outcome.CANCELLED, Outcome.ALREADY_CANCELLED})
+WAIT_MOST_MS = 9_999_999_000  # some four months; more is a mistake
+WAIT_DIGITS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def members(body: bytes) -> Members | None:
     """A JSON object; None where it is none."""
     try:
         said = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return said if isinstance(said, dict) else None
 
@@ -178,6 +180,7 @@ def whole(said: Members, name: str) -> int | None:
 
 def _retry_after_ms(said: Members, header: str | None) -> int | None:
     """The body's milliseconds; else the header, which is in whole seconds and may have been set by a proxy."""
-    if (stated := whole(said, "retry_after_ms")) is not None:
-        return stated
-    return int(header) * 1000 if header is not None and header.isascii() and header.isdigit() else None
+    stated = whole(said, "retry_after_ms")
+    if stated is None and header is not None and header.isascii() and header.isdigit():
+        stated = int(header[:WAIT_DIGITS]) * 1000
+    return None if stated is None else max(0, min(stated, WAIT_MOST_MS))

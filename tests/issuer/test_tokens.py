@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 from issuer_rig import SigningKey, claims_of, key, key_set, part
+from made_up import trees
 from virtual_time import FakeClock, let_run, loop_clock, on_virtual_time
 
 from gateway.backends.issuer.jwks import COOL_DOWN_S, FRESH_S, IssuerKeys
@@ -205,6 +206,19 @@ def test_no_text_can_crash_the_reading_of_a_token(text: str) -> None:
 
 async def _refused(text: str) -> None:
     assert await Desk().refusal(text)
+
+
+@given(
+    head=trees("alg", "kid", "typ", "crit", "b64", "zip"),
+    claims=trees("iss", "aud", "exp", "nbf", "sub", "iat"),
+    kid=st.sampled_from(["rsa", "ec", "ed", ""]),
+)
+def test_no_odd_head_and_no_odd_claim_can_crash_the_reading(head: object, claims: object, kid: str) -> None:
+    good = {"alg": "EdDSA", "kid": kid}
+    signed = f"{part(good | head if isinstance(head, dict) else head)}.{part(claims)}"
+    assert isinstance(ED.private, Ed25519PrivateKey)
+
+    on_virtual_time(_refused)(f"{signed}.{part(ED.private.sign(signed.encode()))}")
 
 
 @pytest.mark.parametrize("token", ["a.b", "a.b.c.d", "", "....", "é.a.b", "a" * 9000 + ".b.c", f"{part([])}.a.b"])

@@ -402,3 +402,19 @@ def test_no_value_of_any_key_can_crash_the_reading(key: str, odd: str) -> None:
     lines = [f"{key} = {odd}" if line.startswith(f"{key} =") else line for line in EVERYTHING.splitlines()]
 
     assert isinstance(read("\n".join(lines)), Settings | Faults)
+
+
+VARIABLES = [key.upper() for key in KEYS] + [
+    "REDIS__URL",
+    "SERVER",
+    "VENUES__PLAIN__BASE_URL",
+    "CALLERS__DESK-A__WEIGHT",
+]
+VARIABLES += ["REDIS__TIMEOUT_MS", "SERVER__LISTEN", "VENUES__PLAIN__LIMITS__CANCEL__TOKENS", "", "__", "A____B"]
+
+
+@given(st.dictionaries(st.sampled_from(VARIABLES) | st.text(max_size=20), st.text(max_size=40), max_size=4))
+def test_no_environment_can_crash_the_reading(said: dict[str, str]) -> None:
+    environment = {f"CANCEL_GATEWAY__{name}": value for name, value in said.items()}
+
+    assert isinstance(read(LEAST, environment), Settings | Faults)

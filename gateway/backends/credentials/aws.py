@@ -8,7 +8,6 @@ import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
@@ -29,6 +28,7 @@ from gateway.backends.credentials.store import (
 )
 from gateway.backends.credentials.template import Template
 from gateway.core.access import is_name
+from gateway.core.http_date import http_date_ms
 from gateway.core.model import Account, VenueId
 from gateway.ports import Clock, Unavailable
 
@@ -169,10 +169,8 @@ def _material(tree: Json) -> Material | Unusable:
 
 def _of_the_clock(said: Said, at: datetime) -> str:
     """A signature that is too old or too new says so by the server's own clock."""
-    try:
-        ahead_s = round((at - parsedate_to_datetime(said.headers.get("Date", ""))).total_seconds())
-    except (TypeError, ValueError):
-        ahead_s = 0
+    theirs_ms = http_date_ms(said.headers.get("Date", ""))
+    ahead_s = 0 if theirs_ms is None else round(at.timestamp() - theirs_ms / 1000)
     if abs(ahead_s) < SKEW_S:
         return "refuses our signature"
     return f"refuses our signature: this machine's clock is {abs(ahead_s)} s {'ahead' if ahead_s > 0 else 'behind'}"

@@ -168,7 +168,7 @@ def _identity(told: Mapping[str, object], token_name: str) -> Identity:
     key_id, secret, token, until = texts
     try:
         until_ms = round(datetime.fromisoformat(until).timestamp() * 1000)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise Unavailable(NAME, "the answer holds no end of its keys") from None
     return Identity(key_id, secret, token, until_ms)
 
