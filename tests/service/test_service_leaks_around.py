@@ -34,8 +34,8 @@ from gateway.core.model import Account, VenueId
 from gateway.sandbox.config import VENUE_IDS
 from gateway.sandbox.server import Sandbox
 from gateway.settings import Settings, load
-from gateway.stores import store_of
 from gateway.venues import ALL
+from gateway.wiring.stores import store_of
 
 REDIS_PASSWORD, OTHER_PASSWORD = f"{CANARY}-of-redis", f"{CANARY}-of-redis-after"
 TOKEN = f"{CANARY}-token-of-the-desk"
