@@ -88,15 +88,16 @@ fuzz-api: $(VENV)/.run .venv-fuzz/.fuzz ## schemathesis against a demo gateway a
 browser: .venv-browser/.browser ## the console in a real Chromium, which must be there (CHROMIUM=path)
 	@.venv-browser/bin/python -m pytest -q tests/web/test_console_browser.py
 
-bench: $(VENV)/.test ## CPU per cancel against a bare pass-through, in one run
-	@$(BIN)/python bench/passthrough.py
+.venv-bench/.bench: requirements/bench.txt pyproject.toml .ci/setup
+	@PYTHON=$(PYTHON) .ci/setup .venv-bench requirements/bench.txt
+	@touch $@
 
+bench: .venv-bench/.bench ## the gateway beside the limit and what one would pick instead; 8 min; writes docs/performance.md
+	@PYTHONPATH=. .venv-bench/bin/python -m bench.side_by_side $(BENCH)
 
-.PHONY: compare
-compare: ## CPU per cancel against the limit and against what one would pick instead; writes docs/performance.md
-	@[ -x .venv-bench/bin/python ] || $(PYTHON) -m venv .venv-bench
-	@.venv-bench/bin/pip install -qq --disable-pip-version-check --require-hashes -r requirements/bench.txt
-	@PYTHONPATH=. .venv-bench/bin/python -m bench.compare
+.PHONY: bench-check
+bench-check: $(VENV)/.test ## what a cancel executes, counted, against the committed figures; WRITE=--write keeps new ones
+	@$(BIN)/python -m bench.guard $(WRITE)
 
 .PHONY: ops-check dashboards-check pictures
 ops-check: $(VENV)/.test ## every panel asked of a real Prometheus under load, and one page for one cause; 60 s

@@ -1,8 +1,8 @@
-"""What a user would pick instead, each a process of its own; written as fairly as we know how. For bench/compare.py.
+"""What a user would pick instead, each a process of its own; written as fairly as we know how. For bench/side_by_side.
 
 python -m bench.rivals least UPSTREAM_PORT REDIS_SOCKET     the least that the job needs, on aiohttp
 python -m bench.rivals fastapi UPSTREAM_PORT REDIS_SOCKET   a typical gateway: FastAPI, httpx, redis-py
-python -m bench.rivals ccxt UPSTREAM_PORT COUNT LANES       no gateway: ccxt in the caller's process
+python -m bench.rivals ccxt EXCHANGE UPSTREAM_PORT          no gateway: ccxt in the caller's process
 """
 
 import asyncio
@@ -15,6 +15,8 @@ import time
 from typing import TYPE_CHECKING, Annotated
 
 import uvloop
+
+from gateway.sandbox.config import DEFAULT_CREDENTIALS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -31,6 +33,32 @@ redis.call('PEXPIRE', KEYS[1], 60000)
 return 1
 """
 LIMIT = (100_000, 100_000)
+MARKETS: dict[str, tuple[dict[str, object], str]] = {
+    "hashkey": (
+        {
+            "id": "BTCUSDT",
+            "spot": True,
+            "type": "spot",
+            "base": "BTC",
+            "quote": "USDT",
+            "contract": False,
+            "swap": False,
+        },
+        "BTC/USDT",
+    ),
+    "woofipro": (
+        {
+            "id": "PERP_ETH_USDC",
+            "swap": True,
+            "type": "swap",
+            "base": "ETH",
+            "quote": "USDC",
+            "contract": True,
+            "spot": False,
+        },
+        "ETH/USDC:USDC",
+    ),
+}
 
 
 def signed(order: str) -> str:
@@ -127,30 +155,38 @@ def fastapi(upstream: int, redis_socket: str) -> None:
     uvicorn.Server(config).run(sockets=[listener])
 
 
-async def in_process(upstream: int, count: int, lanes: int) -> None:
-    """What one cancel costs a trading process that calls the venue itself; prints CPU microseconds per cancel."""
+async def in_process(name: str, upstream: int) -> None:
+    """What one cancel costs a trading process that calls the venue itself.
+
+    For each line `COUNT LANES` on standard input it prints CPU microseconds per cancel, and cancels per second.
+    """
     import ccxt.async_support as ccxt
 
-    venue = ccxt.hashkey({"apiKey": KEY, "secret": SECRET.decode(), "enableRateLimit": False})
+    known = {"apiKey": KEY, "secret": SECRET.decode(), "accountId": "0x" + "a1" * 32, "enableRateLimit": False}
+    if name == "woofipro":
+        known["secret"] = DEFAULT_CREDENTIALS["orderly"]["desk-a"]["private_key"]
+    venue = getattr(ccxt, name)(known)
     venue.urls["api"] = dict.fromkeys(venue.urls["api"], f"http://127.0.0.1:{upstream}")
-    market = {"id": "BTCUSDT", "symbol": "BTC/USDT", "spot": True, "type": "spot", "base": "BTC", "quote": "USDT"}
-    market |= {"precision": {}, "limits": {}, "contract": False, "swap": False, "baseId": "BTC", "quoteId": "USDT"}
+    kind, symbol = MARKETS[name]
+    market = {"id": kind["id"], "symbol": symbol, "precision": {}, "limits": {}} | kind
     venue.set_markets([venue.safe_market_structure(market)])
 
     async def lane(first: int, last: int) -> None:
         for order in range(first, last):
-            await venue.cancel_order(str(order), "BTC/USDT")
+            await venue.cancel_order(str(order), symbol)
 
-    async def crowd(how_many: int) -> None:
+    async def crowd(how_many: int, lanes: int) -> None:
         each = how_many // lanes
         work: list[Awaitable[None]] = [lane(n * each, (n + 1) * each) for n in range(lanes)]
         await asyncio.gather(*work)
 
     try:
-        await crowd(lanes * 10)
-        began = time.process_time()
-        await crowd(count)
-        print((time.process_time() - began) / (count // lanes * lanes) * 1e6, flush=True)
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            count, lanes = map(int, line.split())
+            busy, began = time.process_time(), time.perf_counter()
+            await crowd(count, lanes)
+            done = count // lanes * lanes
+            print((time.process_time() - busy) / done * 1e6, done / (time.perf_counter() - began), flush=True)
     finally:
         await venue.close()
 
@@ -162,4 +198,4 @@ if __name__ == "__main__":
     elif what == "fastapi":
         fastapi(int(port), rest[0])
     else:
-        uvloop.run(in_process(int(port), int(rest[0]), int(rest[1])))
+        uvloop.run(in_process(port, int(rest[0])))

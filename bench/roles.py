@@ -1,7 +1,6 @@
-"""The other ends of bench/passthrough.py, each a process of its own: `upstream`, and `forward PORT`."""
+"""The two ends of every comparison, each a process of its own: the venues (`upstream`), and `forward PORT`."""
 
 import asyncio
-import re
 import sys
 from typing import cast
 
@@ -10,16 +9,11 @@ import uvloop
 from aiohttp import web
 from yarl import URL
 
-ORDER = re.compile(rb"[?&]orderId=(\d+)")
-BODY = (
-    b'{"accountId":"1","symbol":"BTCUSDT","clientOrderId":"c","orderId":"%s","transactTime":"1700000000000",'
-    b'"price":"1","origQty":"1","executedQty":"0","status":"CANCELED","timeInForce":"GTC","type":"LIMIT","side":"BUY"}'
-)
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+from bench.shapes import shape_of
 
 
 class Upstream(asyncio.Protocol):
-    """A venue that says CANCELED to everything, in HashKey's shape."""
+    """A venue that takes every cancel, in the shape of whichever of the five is asked."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
@@ -29,9 +23,7 @@ class Upstream(asyncio.Protocol):
         self.buffer += data
         while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
             head, self.buffer = self.buffer[:end], self.buffer[end + 4 :]
-            found = ORDER.search(head)
-            body = BODY % (found[1] if found else b"0")
-            self.transport.write(HEAD % len(body) + body)
+            self.transport.write(shape_of(head).reply(head))
 
 
 async def upstream() -> None:
