@@ -2,11 +2,12 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import assert_never
 
 from gateway.core.admission import Slot
 from gateway.core.model import Account, Lane, Op, OrderRef
-from gateway.core.outcome import Outcome, ReadBack, Settled, Sighting, Throttled, Unclear, conclude
+from gateway.core.outcome import Outcome, ReadBack, Settled, Sighting, Throttled, Unclear, Unlisted, conclude
 from gateway.core.resolution import another_order
 from gateway.core.trail import Exchanged
 from gateway.core.wire import NotSent, Reply, SendResult, Unconfirmed, WireRequest
@@ -15,9 +16,11 @@ from gateway.desk import Desk
 from gateway.dispatch import Dispatcher, Seat
 from gateway.line import Boarding
 from gateway.ports import NO_TRAIL, Clock, Trail, Unavailable
-from gateway.venues.base import Signer
+from gateway.venues.base import Leafing, Signer
 
 PAUSE_FIRST_S, PAUSE_MOST_S = 0.05, 1.0
+# A look has seconds, and every page takes a slot under the venue's query limit.
+PAGES_MOST = 20
 NO_READ = Unclear("the venue has no call that shows this order")
 ANOTHER_ORDER = Unclear("an order that was made after the cancel may have this id")
 NO_SLOT = Unclear("no slot under the venue's query limit before the deadline")
@@ -38,9 +41,11 @@ class Look:
     deadline: float
     sent_ms: int
 
-    def request(self, at_ms: int) -> WireRequest:
-        """The signed read; `readable` was asked before."""
-        request = self.signer.read(self.order, at_ms)
+    def request(self, page: int, at_ms: int) -> WireRequest:
+        """The signed read, or a further page of the list that shows the order."""
+        signer = self.signer
+        request = signer.leaf(self.order, page, at_ms) if isinstance(signer, Leafing) and page else None
+        request = request or signer.read(self.order, at_ms)
         assert request is not None  # noqa: S101  whether there is one does not depend on the time
         return request
 
@@ -58,11 +63,19 @@ class Reader:
         """What the venue shows of the order now; unclear where it cannot be asked in time."""
         if look.signer.read(look.order, self.clock.now_ms()) is None:
             return NO_READ
+        seen, page = await self._page(look, 0), 1
+        while isinstance(seen, Unlisted) and page < min(seen.pages, PAGES_MOST):
+            seen, page = await self._page(look, page), page + 1
+        return seen
+
+    async def _page(self, look: Look, page: int) -> Sighting:
+        """One request; where no list is leafed through, it is the only one."""
+        make = partial(look.request, page)
         while self.clock.monotonic() < look.deadline:
             slot = await self._slot(look)
             if not isinstance(slot, Slot):
                 return slot
-            carried = await self.courier.carry(Parcel(look.account, look.desk, slot, 1, look.request))
+            carried = await self.courier.carry(Parcel(look.account, look.desk, slot, 1, make))
             if isinstance(carried, Carried):
                 return await self._heeded(look, carried)
             if isinstance(carried, NotSent):

@@ -33,6 +33,9 @@ class FakeSigner:
             return None
         return WireRequest("GET", f"https://venue.example/{order.value}?at={at_ms}", (("x-key", self.name),))
 
+    def leaf(self, order: OrderRef, page: int, at_ms: int) -> WireRequest:
+        return WireRequest("GET", f"https://venue.example/{order.value}/{page}?at={at_ms}", (("x-key", self.name),))
+
     def batch(self, orders: tuple[OrderRef, ...], at_ms: int) -> WireRequest | None:
         refs = ",".join(order.value for order in orders)
         return WireRequest("DELETE", f"https://venue.example/batch/{refs}?at={at_ms}", (("x-key", self.name),))

@@ -158,6 +158,13 @@ class Unclear:
     facts: Facts = NOTHING_SAID
 
 
+@dataclass(frozen=True, slots=True)
+class Unlisted(Unclear):
+    """The order is not on this page of a list, and the list has so many pages in all."""
+
+    pages: int = 1
+
+
 Verdict = Settled | ReadBack | AuthRefused | Untimely | Throttled | Unclear
 
 

@@ -177,6 +177,15 @@ class Venue(Protocol):
 
 
 @runtime_checkable
+class Leafing(Protocol):
+    """A signer that finds some orders in a list only: `read` is its first page."""
+
+    def leaf(self, order: OrderRef, page: int, at_ms: int) -> WireRequest:
+        """The exact request for another page; the first is 0."""
+        ...
+
+
+@runtime_checkable
 class Clocked(Protocol):
     """A venue that looks at the time of a request."""
 

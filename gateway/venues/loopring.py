@@ -26,7 +26,6 @@ from gateway.venues.material import bearer_text, field_text
 from gateway.venues.naming import Shape, settle_kind, symbol_fault
 
 BATCH_MOST = 10
-LISTED_MOST = 50
 OPEN_STATUSES = "processing,cancelling,waiting"
 SYMBOL = Shape(re.compile(r"[A-Za-z0-9-]{1,64}"), "1 to 64 of A-Z a-z 0-9 -")
 
@@ -64,11 +63,15 @@ class LoopringSigner:
         """The exact request that cancels one order."""
         return self.request("DELETE", "/api/v3/order", self._with_account(_parameter(order.by), order.value))
 
-    def read(self, order: OrderRef, at_ms: int) -> WireRequest:  # noqa: ARG002  no time is signed
+    def read(self, order: OrderRef, at_ms: int) -> WireRequest:
         """One order by its hash; by a client id there is no such call, and it is looked for among the orders."""
         if order.by is By.CLIENT_ID:
-            return self.request("GET", "/api/v3/orders", self._with_account("limit", str(LISTED_MOST)))
+            return self.leaf(order, 0, at_ms)
         return self.request("GET", "/api/v3/order", self._with_account("orderHash", order.value))
+
+    def leaf(self, order: OrderRef, page: int, at_ms: int) -> WireRequest:  # noqa: ARG002  no time is signed
+        """One page of all orders, whatever became of them."""
+        return self.request("GET", "/api/v3/orders", self._page(page))
 
     def batch(self, orders: tuple[OrderRef, ...], at_ms: int) -> WireRequest | None:  # noqa: ARG002  likewise
         """One request that cancels up to ten orders of one kind of id; None for what one call can't hold."""
@@ -82,9 +85,8 @@ class LoopringSigner:
 
     def listing(self, page: Page, at_ms: int) -> WireRequest:  # noqa: ARG002  likewise
         """Everything that is not done, market by market or at all; signed although an API key would do."""
-        params = (("accountId", self.account_id), ("limit", str(PAGE_MOST)), ("offset", str(page.number * PAGE_MOST)))
         market = (("market", page.symbol),) if page.symbol else ()
-        return self.request("GET", "/api/v3/orders", (*params, *market, ("status", OPEN_STATUSES)))
+        return self.request("GET", "/api/v3/orders", (*self._page(page.number), *market, ("status", OPEN_STATUSES)))
 
     def cancel_all(self, symbol: str | None, at_ms: int) -> None:
         """There is no such call; a cancel without an id meant everything once, and is never sent for that reason."""
@@ -104,6 +106,9 @@ class LoopringSigner:
                 ("X-API-SIG", str(signature)),
             ),
         )
+
+    def _page(self, number: int) -> tuple[tuple[str, str], ...]:
+        return (*self._with_account("limit", str(PAGE_MOST)), ("offset", str(number * PAGE_MOST)))
 
     def _with_account(self, name: str, value: str) -> tuple[tuple[str, str], ...]:
         return ("accountId", self.account_id), (name, value)

@@ -24,6 +24,7 @@ from gateway.core.outcome import (
     Sighting,
     Throttled,
     Unclear,
+    Unlisted,
     Verdict,
 )
 from gateway.core.wire import Reply
@@ -48,6 +49,7 @@ PAGE_MOST = 50
 HASH = re.compile(r"0x[0-9a-fA-F]{64}")
 NUMBER = re.compile(r"0x[0-9a-fA-F]{64}|[0-9]{1,78}")
 CLIENT_ID = re.compile(r"[A-Za-z0-9._~-]{1,120}")
+TOTAL = re.compile(r"[0-9]{1,9}")
 AMOUNT = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?")  # the venue counts in the token's smallest unit
 STATUS_IN_TEXT = re.compile(r"\bin status ([a-z_]+) can", re.IGNORECASE)  # "can't", or however it is spelled
 
@@ -160,8 +162,11 @@ def _among(said: dict[str, object], order: OrderRef) -> Sighting:
         return _sighting(mine[0], order)
     if mine:
         return Unclear("more than one order has this client id")
-    whole = text(said, "totalNum") == str(len(rows)) and isinstance(said.get("orders"), list)
-    return Seen(OrderState.MISSING) if whole else Unclear("not among the orders that the venue lists at once")
+    total = text(said, "totalNum") or ""
+    if total == str(len(rows)) and isinstance(said.get("orders"), list):
+        return Seen(OrderState.MISSING)
+    pages = -(-int(total) // PAGE_MOST) if rows and TOTAL.fullmatch(total) else 1
+    return Unlisted("not among the orders that the venue lists", pages=pages)
 
 
 def batch_verdicts(reply: Reply, orders: tuple[OrderRef, ...]) -> tuple[Verdict, ...]:

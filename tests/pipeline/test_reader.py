@@ -9,8 +9,8 @@ from fakes import DESK_A, World
 from virtual_time import let_run, on_virtual_time
 
 from gateway.core.model import By, Lane, Op, OrderRef, Wait
-from gateway.core.outcome import Facts, OrderState, Outcome, ReadBack, Seen, Settled, Unclear
-from gateway.reader import NO_READ, NO_SLOT, Look
+from gateway.core.outcome import Facts, OrderState, Outcome, ReadBack, Seen, Settled, Unclear, Unlisted
+from gateway.reader import NO_READ, NO_SLOT, PAGES_MOST, Look
 
 READS, WINDOW_S = 20, 1.02
 ACK = Settled(Outcome.ACCEPTED)
@@ -50,6 +50,33 @@ async def test_an_order_without_a_read_call_costs_no_slot() -> None:
 
     assert await world.reader.read(look(world, By.CLIENT_ID)) is NO_READ
     assert world.sender.reads == []
+
+
+@on_virtual_time
+async def test_an_order_that_stands_in_a_list_is_looked_for_page_by_page_each_in_a_slot_of_its_own() -> None:
+    world = World()
+    world.sender.on_read = [Unlisted("", pages=9), Unlisted("", pages=9), Seen(OrderState.FILLED)]
+
+    sighting = await world.reader.read(look(world))
+
+    assert sighting == Seen(OrderState.FILLED)
+    assert [sent.request.url.partition("?")[0] for sent in world.sender.reads] == [
+        "https://venue.example/1", "https://venue.example/1/1", "https://venue.example/1/2",
+    ]  # fmt: skip
+    assert len(world.meter.sends) == 3
+
+
+@pytest.mark.parametrize(("pages", "asked"), [(1, 1), (2, 2), (1000, PAGES_MOST)])
+def test_a_list_is_leafed_through_to_its_end_and_no_further_than_a_look_may(pages: int, asked: int) -> None:
+    @on_virtual_time
+    async def story() -> None:
+        world = World()
+        world.sender.on_read = [Unlisted("", pages=pages)]
+
+        assert await world.reader.read(look(world)) == Unlisted("", pages=pages)
+        assert len(world.sender.reads) == asked
+
+    story()
 
 
 @on_virtual_time

@@ -147,7 +147,11 @@ def test_read_by_hash_signs_the_same_parameters_with_get() -> None:
 def test_read_by_client_id_lists_the_orders_as_the_venue_has_no_such_call() -> None:
     request = signer().read(OrderRef(By.CLIENT_ID, "my-1"), at_ms=1)
 
-    assert request == signer().request("GET", "/api/v3/orders", [("accountId", "10005"), ("limit", "50")])
+    first = [("accountId", "10005"), ("limit", "50"), ("offset", "0")]
+    assert request == signer().request("GET", "/api/v3/orders", first)
+    assert signer().leaf(OrderRef(By.CLIENT_ID, "my-1"), 2, at_ms=1) == signer().request(
+        "GET", "/api/v3/orders", [*first[:2], ("offset", "100")]
+    )
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from gateway.core.outcome import (
     Settled,
     Throttled,
     Unclear,
+    Unlisted,
     Untimely,
     Verdict,
 )
@@ -365,8 +366,16 @@ def test_an_order_is_missing_only_from_a_list_that_is_whole() -> None:
     whole, part = listed(row("my-2")), listed(row("my-2"), total=51)
 
     assert LOOPRING.interpret_read(reply(whole), CLIENTS[0]) == Seen(OrderState.MISSING)
-    assert isinstance(LOOPRING.interpret_read(reply(part), CLIENTS[0]), Unclear)
-    assert isinstance(LOOPRING.interpret_read(reply({"totalNum": 0}), CLIENTS[0]), Unclear)
+    assert LOOPRING.interpret_read(reply(part), CLIENTS[0]) == Unlisted(
+        "not among the orders that the venue lists", pages=2
+    )
+
+
+@pytest.mark.parametrize(
+    "body", [{"totalNum": 0}, listed(total=51), listed(row("my-2"), total="many"), listed(row("my-2"), total=-1)]
+)
+def test_a_list_that_makes_no_sense_is_not_leafed_through(body: dict[str, object]) -> None:
+    assert LOOPRING.interpret_read(reply(body), CLIENTS[0]) == Unlisted("not among the orders that the venue lists")
 
 
 def test_two_orders_of_one_client_id_show_nothing() -> None:
