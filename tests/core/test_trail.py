@@ -1,6 +1,7 @@
 """What stands in an entry of the audit trail, and what may not."""
 
 import base64
+import tracemalloc
 from collections.abc import Mapping
 
 import orjson
@@ -253,3 +254,14 @@ def test_encoding_is_canonical() -> None:
     data = link(1, 99, GENESIS, exchanged(Reply(200, {}, "ü".encode())), 10).data
 
     assert orjson.dumps(orjson.loads(data), option=orjson.OPT_SORT_KEYS) == data
+
+
+def test_an_entry_that_waits_holds_no_more_memory_than_its_bytes() -> None:
+    tracemalloc.start()
+    try:
+        kept = [written({"n": n, "what": "claimed"}) for n in range(500)]
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert held / len(kept) < 500
