@@ -151,7 +151,7 @@ def link(seq: int, at_ms: int, before: bytes, what: Decision, body_most: int) ->
 
 
 def written(tree: Tree) -> bytes:
-    """The one encoding, copied: what orjson returns holds on to the 4 kB that it was written in, however short it is."""
+    """The one encoding, copied: what orjson returns holds on to the 4 kB it was written in, however short it is."""
     return bytes(memoryview(orjson.dumps(tree, option=orjson.OPT_SORT_KEYS)))
 
 
