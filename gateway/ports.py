@@ -355,6 +355,10 @@ class Meter(Protocol):
         """An answer repeats a stored one."""
         ...
 
+    def waited_in_vain(self, venue: VenueId) -> None:
+        """The venue took a cancel, and the order was not seen to end while its caller waited for that."""
+        ...
+
     def unknown_open(self, account: Account, records: int) -> None:
         """So many of an account's records are unknown, over all replicas."""
         ...

@@ -220,6 +220,7 @@ class RecordingMeter:
     waits: list[tuple[Lane, float]] = field(default_factory=list)
     batches: list[int] = field(default_factory=list)
     terminals: list[float] = field(default_factory=list)
+    in_vain: list[VenueId] = field(default_factory=list)
     resolutions: list[tuple[Outcome, float]] = field(default_factory=list)
     unknown: dict[Account, int] = field(default_factory=dict)
     shut: list[Throttled] = field(default_factory=list)
@@ -270,6 +271,9 @@ class RecordingMeter:
 
     def replayed(self, venue: VenueId) -> None:
         self.replays.append(venue)
+
+    def waited_in_vain(self, venue: VenueId) -> None:
+        self.in_vain.append(venue)
 
     def resolved(self, venue: VenueId, outcome: Outcome, age_s: float, request_id: str) -> None:
         del venue, request_id

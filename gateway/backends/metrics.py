@@ -1,7 +1,7 @@
 """Counts what happens (ports.Meter, and more). Names and labels stand in series.py."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics, generate_latest
@@ -41,6 +41,7 @@ class Metrics:
         self._issuer_lost = False
         self._process.config_last_ok.set(1)
         self._unknown: dict[Account, int] = {}
+        self._unasked: dict[VenueId, int] = {}
         self._gates: dict[tuple[VenueId, Scope], float] = {}
         for venue in self._venues:
             self._watch(venue)
@@ -103,6 +104,10 @@ class Metrics:
     def replayed(self, venue: VenueId) -> None:
         """An answer repeated a stored one."""
         self._venues[venue].replays.inc()
+
+    def waited_in_vain(self, venue: VenueId) -> None:
+        """The venue took a cancel, and the order was not seen to end while its caller waited for that."""
+        self._venues[venue].waited_in_vain.inc()
 
     def unknown_open(self, account: Account, records: int) -> None:
         """So many of an account's records are unknown, over all replicas."""
@@ -184,6 +189,12 @@ class Metrics:
     def on_scrape(self, look: Callable[[], None]) -> None:
         """Call `look` before each rendering, to set the levels below."""
         self._looks.append(look)
+
+    def unasked(self, sends: Mapping[VenueId, int]) -> None:
+        """So many requests have gone to each venue that nobody had let go, since the process began."""
+        for venue, number in sends.items():
+            self._venues[venue].hidden_resends.inc(max(0, number - self._unasked.get(venue, 0)))
+            self._unasked[venue] = number
 
     def queue_depth(self, venue: VenueId, lane: Lane, waiting: int) -> None:
         """So many wait now."""

@@ -52,6 +52,10 @@ class _Way:
     urgent: Pool
     warm: int
 
+    @property
+    def written(self) -> int:
+        return self.pool.written + self.urgent.written
+
     async def keep_warm(self) -> None:
         await asyncio.gather(self.pool.warm(self.warm), self.urgent.warm(min(self.warm, 1)))
 
@@ -66,6 +70,7 @@ class VenueSender:
             for venue, line in lines.items()
         }
         self._clock = clock
+        self._let_go = dict.fromkeys(lines, 0)
 
     async def send(
         self,
@@ -88,11 +93,16 @@ class VenueSender:
         if not may_leave():
             pool.give_back(connection)
             return HELD_BACK
+        self._let_go[venue] += 1
         reply = await connection.ask(_written(request, way), deadline)
         if not isinstance(reply, Read):
             return reply
         pool.give_back(connection)
         return Reply(reply.status, reply.headers, reply.body, self._clock.now_ms())
+
+    def unasked(self) -> Mapping[VenueId, int]:
+        """How many more requests went to each venue's sockets than were let go. More than none is a bug in here."""
+        return {venue: sum(way.written for way in ways) - self._let_go[venue] for venue, ways in self._ways.items()}
 
     async def keep_warm(self) -> None:
         """Keep connections ready for ever: a first burst over cold ones comes late, and close to the one after it."""

@@ -73,6 +73,7 @@ class VenueSeries:
     retries: dict[str, Counter]
     limit_learned: Gauge
     replays: Counter
+    waited_in_vain: Counter
     unknown_open: Gauge
     unknown_resolved: dict[Outcome, Counter]
     unknown_resolution_s: Traced
@@ -136,6 +137,11 @@ class Register:
         )
         self.gate_closures = count("gate_closures", "Times that a venue shut us out.", "venue", "reason")
         self.replays = count("replays", "Answers that repeat a stored one.", "venue")
+        self.waited_in_vain = count(
+            "waited_in_vain",
+            "Cancels that the venue took and whose caller waited for the end, which did not come in time.",
+            "venue",
+        )
         self.unknown_open = level(
             "unknown_open", "Cancels whose end is not known yet, over all replicas: each tells the same.", "venue"
         )
@@ -149,7 +155,7 @@ class Register:
             "venue",
         )
         self.hidden_resends = count(
-            "hidden_resends", "Requests sent twice by a client library: none, as ours cannot.", "venue"
+            "hidden_resends", "Requests written to the venue's sockets beyond those that were let go: a bug.", "venue"
         )
         self.credential_refresh = count("credential_refresh", "Looks at stored credentials.", "venue", "result")
         self.credential_age_s = level(
@@ -211,6 +217,7 @@ class Register:
             limit_learned=self.limit_learned.labels(venue),
             gate_closures={reason: self.gate_closures.labels(venue, reason) for reason in CLOSURES},
             replays=self.replays.labels(venue),
+            waited_in_vain=self.waited_in_vain.labels(venue),
             unknown_open=self.unknown_open.labels(venue),
             unknown_resolved={outcome: self.unknown_resolved.labels(venue, outcome) for outcome in RESOLVED},
             unknown_resolution_s=self._trace(self.unknown_resolution_s, RESOLVED_S, venue=venue),

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from gateway.core.access import Caller
 from gateway.core.answer import Answer, Asked
-from gateway.core.model import Lane, VenueId
+from gateway.core.model import Lane, VenueId, Wait
 from gateway.core.outcome import MEANINGS, Outcome
 from gateway.core.tally import Kill, Tally
 from gateway.desk import Desk
@@ -79,6 +79,7 @@ class Trace:
                 "by": order.by,
                 "symbol": order.symbol,
                 "lane": self.asked.lane,
+                "wait": self.asked.wait if self.asked.wait is Wait.TERMINAL else None,
             }
         if self.answer is not None:
             answer = self.answer
@@ -134,6 +135,8 @@ class Journal:
                 self.meter.replayed(venue)
             elif MEANINGS[outcome].final:
                 self.meter.terminal(venue, seconds, request_id)
+            elif outcome is Outcome.ACCEPTED and trace.asked.wait is Wait.TERMINAL:
+                self.meter.waited_in_vain(venue)
         line = trace.line() | {"request_id": request_id, "outcome": outcome, "ms": round(seconds * 1000, 3)}
         if not trace.plan:
             self.recent.note(trace.event, line)

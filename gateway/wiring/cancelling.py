@@ -66,6 +66,7 @@ def cancelling_parts(settings: Settings, shared: Shared, ends: AsyncExitStack) -
     wire = VenueSender(lines, shared.clock, AGENT)
     ends.push_async_callback(wire.aclose)
     ends.callback(asyncio.create_task(wire.keep_warm()).cancel)
+    shared.metrics.on_scrape(lambda: shared.metrics.unasked(wire.unasked()))
 
     def changed(change: Change) -> None:
         _tell_breaker(shared.log, change)

@@ -40,6 +40,7 @@ TERMINAL = Row(
             "p99 from request until the order was provably gone.",
             quantiles("time_to_terminal_seconds", "venue", 0.99, legend="{{venue}}"),
             unit="s",
+            width=6,
             bounds=((5, RED),),
         ),
         Panel(
@@ -47,7 +48,29 @@ TERMINAL = Row(
             "Share over five minutes; 1 % is promised.",
             (q("cancel_gateway:terminal:bad_ratio_rate5m", "{{venue}}"),),
             unit="percentunit",
+            width=6,
             bounds=((0.01, AMBER), (0.144, RED)),
+        ),
+        Panel(
+            "Taken, and not ended",
+            "Cancels that the venue took and whose caller waited for the end in vain, in five minutes.",
+            (q(f"sum by (venue) (increase(~waited_in_vain_total{{{CHOSEN}}}[5m]))", "{{venue}}"),),
+            width=6,
+            bounds=((3, AMBER),),
+        ),
+        Panel(
+            "Answers nobody can trust",
+            "Share of cancels that ended unknown, over two minutes.",
+            (
+                q(
+                    f'sum by (venue) (rate(~requests_total{{{CHOSEN},outcome="unknown"}}[2m]))'
+                    f" / (sum by (venue) (rate(~requests_total{{{CHOSEN}}}[2m])) > 0)",
+                    "{{venue}}",
+                ),
+            ),
+            unit="percentunit",
+            width=6,
+            bounds=((0.05, AMBER), (0.25, RED)),
         ),
         Panel(
             "Ends by their time",
@@ -55,6 +78,7 @@ TERMINAL = Row(
             (q(f"sum by (le) (rate(~time_to_terminal_seconds_bucket{{{CHOSEN}}}{RATE}))", "{{le}}"),),
             Kind.HEAT,
             "s",
+            width=24,
         ),
     ),
 )
@@ -71,8 +95,8 @@ RECORDS = Row(
             width=6,
         ),
         Panel(
-            "Sent twice by a client library",
-            "None, ever: a second DELETE could hit what the first one did not mean.",
+            "Sent without leave",
+            "Requests at the sockets beyond those that were let go. None, ever: a second one could hit another order.",
             (q(f"sum by (venue) (increase(~hidden_resends_total{{{CHOSEN}}}[10m]))", "{{venue}}"),),
             width=6,
             bounds=((1, RED),),

@@ -134,7 +134,8 @@ ALERTS = (
     ),
     Alert(
         "GateClosed",
-        f"max by (venue, scope) ({PREFIX}_gate_closed) == 1",
+        # A probe opens it for a moment now and then, which must not begin the minute anew.
+        f"max by (venue, scope) (max_over_time({PREFIX}_gate_closed[30s])) == 1",
         "1m",
         PAGE,
         "The {{ $labels.scope }} gate of {{ $labels.venue }} has been closed for a minute",
@@ -142,7 +143,7 @@ ALERTS = (
     ),
     Alert(
         "BreakerOpen",
-        f"max by (venue, scope) ({PREFIX}_breaker_open) == 1",
+        f"max by (venue, scope) (max_over_time({PREFIX}_breaker_open[30s])) == 1",
         "1m",
         PAGE,
         "The {{ $labels.scope }} breaker of {{ $labels.venue }} is open: cancels are refused before they are sent",
@@ -194,8 +195,8 @@ ALERTS = (
         f"sum by (venue) (increase({PREFIX}_hidden_resends_total[10m])) > 0",
         "0m",
         TICKET,
-        "The HTTP client wanted to send a request to {{ $labels.venue }} twice, and was refused",
-        "gateway-venue",
+        "More requests went to {{ $labels.venue }} than were let go: something here sends by itself",
+        "gateway-truth",
     ),
     Alert(
         "QueueLong",
@@ -219,6 +220,26 @@ ALERTS = (
         "10m",
         PAGE,
         "Cancels at {{ $labels.venue }} have been unknown for ten minutes: are these orders live?",
+        "gateway-truth",
+    ),
+    Alert(
+        "CancelsUnclear",
+        f'sum by (venue) (increase({PREFIX}_requests_total{{outcome="unknown"}}[2m]))'
+        f" > 0.25 * sum by (venue) (increase({PREFIX}_requests_total[2m]))"
+        f' and sum by (venue) (increase({PREFIX}_requests_total{{outcome="unknown"}}[2m])) > 3',
+        "30s",
+        PAGE,
+        "More than a quarter of the cancels at {{ $labels.venue }} end unknown: it gives no answer that can be trusted",
+        "gateway-truth",
+    ),
+    Alert(
+        "CancelsIgnored",
+        f"sum by (venue) (increase({PREFIX}_waited_in_vain_total[5m]))"
+        f" > sum by (venue) (increase({PREFIX}_time_to_terminal_seconds_count[5m]))"
+        f" and sum by (venue) (increase({PREFIX}_waited_in_vain_total[5m])) > 3",
+        "30s",
+        PAGE,
+        "{{ $labels.venue }} takes cancels, and the orders do not end",
         "gateway-truth",
     ),
     Alert(

@@ -53,6 +53,7 @@ BESIDES: dict[str, set[str]] = {
     "log_dropped_total": set(),
     "trail_dropped_total": set(),
     "trail_waiting": set(),
+    "waited_in_vain_total": {"venue"},
     "jwks_fetch_total": {"result"},
     "config_reload_total": {"result"},
     "config_last_reload_successful": set(),
@@ -86,6 +87,14 @@ def test_every_metric_says_what_it_is(metrics: Metrics) -> None:
         assert family.documentation.endswith((".", "seconds since it was last read.")) or "process_" in family.name
         if family.name.endswith("_seconds") and not family.name.startswith("process_"):
             assert "seconds" in family.documentation
+
+
+def test_what_was_sent_without_leave_is_counted_once(metrics: Metrics) -> None:
+    for told in (0, 2, 2, 3):
+        metrics.unasked({ORDERLY: told, HASHKEY: 0})
+
+    assert series(metrics)['cancel_gateway_hidden_resends_total{venue="orderly"}'] == 3
+    assert series(metrics)['cancel_gateway_hidden_resends_total{venue="hashkey"}'] == 0
 
 
 def test_nothing_a_caller_sends_makes_a_series(metrics: Metrics) -> None:

@@ -75,6 +75,18 @@ def rises(name: str, labels: str) -> tuple[dict[str, str], dict[str, str]]:
     return {series: "0x12 5x3"}, {series: "5x60"}
 
 
+def answered_unknown(of_a_hundred: int) -> dict[str, str]:
+    series = f'cancel_gateway_requests_total{{{VENUE},lane="normal",outcome='
+    return {f'{series}"unknown"}}': f"0+{of_a_hundred}x60", f'{series}"cancelled"}}': f"0+{100 - of_a_hundred}x60"}
+
+
+def in_vain(of_ten: int) -> dict[str, str]:
+    return {
+        f"cancel_gateway_waited_in_vain_total{{{VENUE}}}": f"0+{of_ten}x60",
+        f"cancel_gateway_time_to_terminal_seconds_count{{{VENUE}}}": f"0+{10 - of_ten}x60",
+    }
+
+
 def promised(alert: str, budget: float, series: Callable[[int, int], dict[str, str]]) -> Iterator[Case]:
     """A share of bad events a little above each bound, and a little below it."""
     for factor, window, severity, at, step in BURNS:
@@ -105,6 +117,8 @@ CASES = (
     Case("QueueLong", *gauge("queue_depth", f'{VENUE},lane="normal"', 501, 500)),
     Case("QueueFull", *rises("requests_total", f'{VENUE},lane="normal",outcome="overloaded"'), at="13m"),
     Case("UnknownsOpen", *gauge("unknown_open", VENUE, 1, 0)),
+    Case("CancelsUnclear", answered_unknown(30), answered_unknown(20)),
+    Case("CancelsIgnored", in_vain(6), in_vain(4)),
     Case("ClockOff", *gauge("clock_offset_seconds", VENUE, -1.5, 0.9)),
     Case("ReloadRefused", *gauge("config_last_reload_successful", "", 0, 1), severity="ticket"),
     Case("AuditGap", *rises("trail_dropped_total", ""), severity="ticket"),

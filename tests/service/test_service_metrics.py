@@ -31,3 +31,16 @@ async def test_a_scraper_that_takes_openmetrics_is_told_whose_request_it_was(rig
         "cancel_gateway_request_seconds_bucket",
         "cancel_gateway_time_to_terminal_seconds_bucket",
     }
+
+
+async def test_a_venue_that_takes_cancels_and_does_nothing_is_counted(rig: Rig) -> None:
+    await rig.venue("orderly").fault("delayed_state", endpoint="cancel", ms=60_000)
+    order = await rig.order("orderly")
+    before = await rig.count('waited_in_vain_total{venue="orderly"}')
+
+    said = await rig.desk().cancel("orderly", order["order_id"], {"X-Request-Timeout-Ms": "600"}, wait="terminal")
+    plain = await rig.desk().cancel("orderly", (await rig.order("orderly"))["order_id"])
+
+    assert (said.outcome, plain.outcome) == ("accepted", "accepted")
+    assert await rig.count('waited_in_vain_total{venue="orderly"}') - before == 1
+    assert rig.gateway.heard("cancel.done", ref=order["order_id"])["wait"] == "terminal"

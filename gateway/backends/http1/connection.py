@@ -15,7 +15,7 @@ TOO_LATE = Unconfirmed("no whole reply in time")
 class Connection(asyncio.Protocol):
     """Idle, or busy with one request. What it hears while idle answers nobody, so that nothing is asked on it again."""
 
-    __slots__ = ("_answer", "_loop", "_on_lost", "_poll", "_reader", "_transport", "idle_since", "is_open")
+    __slots__ = ("_answer", "_loop", "_on_lost", "_poll", "_reader", "_transport", "idle_since", "is_open", "writes")
 
     def __init__(self, on_lost: Callable[["Connection"], None]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -25,6 +25,7 @@ class Connection(asyncio.Protocol):
         self._poll = select.poll()
         self.is_open = False
         self.idle_since = 0.0
+        self.writes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is there."""
@@ -57,6 +58,7 @@ class Connection(asyncio.Protocol):
         """
         answer = self._answer = self._loop.create_future()
         timer = self._loop.call_at(deadline, self._say, TOO_LATE)
+        self.writes += 1
         self._transport.write(request)
         reply: Read | Unconfirmed = BROKE
         try:

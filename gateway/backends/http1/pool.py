@@ -59,9 +59,15 @@ class Pool:
         self._connect_timeout_s = connect_timeout_s
         self._all: set[Connection] = set()
         self._opening = 0
+        self._written_by_gone = 0
         self._idle: list[Connection] = []
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._closed = False
+
+    @property
+    def written(self) -> int:
+        """How many requests were ever written to a connection of it."""
+        return self._written_by_gone + sum(each.writes for each in self._all)
 
     def ready(self) -> Connection | None:
         """One that lies ready, the last used first; those that are past their time end here."""
@@ -135,6 +141,7 @@ class Pool:
 
     def _lost(self, connection: Connection) -> None:
         self._all.discard(connection)
+        self._written_by_gone += connection.writes
         if connection in self._idle:
             self._idle.remove(connection)
         self._wake()

@@ -7,6 +7,9 @@ const ROWS_MOST = 300;
 const GOOD = new Set(["cancelled", "already_cancelled"]), TAKEN = new Set(["accepted", "in_progress"]);
 const BAD = new Set(["unknown", "internal", "venue_banned", "venue_auth", "secret_unavailable", "venue_unavailable", "venue_limited"]);
 const held = [];
+// What the last minute came to, for the strip; a few ends of one kind may be anybody's mistake.
+const LATELY_MS = 60_000, FEW = 3, SHARE = 0.2;
+let lately = [];
 
 export const level = (outcome) => (GOOD.has(outcome) ? "good" : TAKEN.has(outcome) ? "taken" : BAD.has(outcome) ? "bad" : "warn");
 
@@ -29,6 +32,7 @@ const reading = () => scroll.matches(":hover") || (scroll.contains(document.acti
 
 export function addRecent(cancels, missed) {
   if (missed) held.push({ missed });
+  lately.push(...cancels.filter((each) => each.event === "cancel.done" && each.venue));
   held.push(...cancels);
   held.splice(0, Math.max(0, held.length - ROWS_MOST));
   if (reading() && body.rows.length) say(byId("held"), `paused, ${held.length} new`);
@@ -46,9 +50,28 @@ function release() {
 }
 
 export function forgetRecent() {
-  held.length = 0;
+  held.length = lately.length = 0;
   body.replaceChildren();
   byId("no-recent").hidden = false;
+}
+
+/** What the cancels of the last minute tell of venues that nothing else tells of, in short sentences. */
+export function recentTroubles(now_ms, isNamed) {
+  lately = lately.filter((each) => each.at_ms > now_ms - LATELY_MS);
+  const venues = new Map();
+  for (const each of lately) venues.set(each.venue, [...(venues.get(each.venue) ?? []), each]);
+  return [...venues].filter(([venue]) => !isNamed(venue)).flatMap(([venue, cancels]) => {
+    const said = [];
+    const bad = cancels.filter((each) => BAD.has(each.outcome) || each.outcome === "over_deadline" || each.outcome === "overloaded");
+    if (bad.length >= FEW && bad.length >= SHARE * cancels.length) {
+      const words = [...new Set(bad.map((each) => each.outcome))].join(", ");
+      said.push(`${venue}: ${bad.length} of ${cancels.length} cancels in the last minute ended ${words}`);
+    }
+    const waited = cancels.filter((each) => each.wait === "terminal" && (each.outcome === "accepted" || GOOD.has(each.outcome)));
+    const open = waited.filter((each) => each.outcome === "accepted");
+    if (open.length >= FEW && open.length > waited.length / 2) said.push(`${venue}: takes cancels, and ${open.length} of ${waited.length} orders stayed open`);
+    return said;
+  });
 }
 
 function missedRow(missed) {

@@ -1,6 +1,6 @@
 // The console: signs in, listens, and shows. The token is kept for this tab only and goes nowhere but into a header.
 
-import { addRecent, forgetRecent, showRecord, step, watchRecent } from "./cancels.js";
+import { addRecent, forgetRecent, recentTroubles, showRecord, step, watchRecent } from "./cancels.js";
 import { byId, clockTime, el, mark, say, serverNow, setClock, tick } from "./dom.js";
 import { openKill, readyKill, showKills } from "./kill.js";
 import { Stream } from "./stream.js";
@@ -93,8 +93,9 @@ function tell(data, unknown) {
   if (data.draining) bad.push("This process is shutting down.");
   if (data.venues.some((state) => state.degraded)) bad.push("Degraded: the shared store is lost, this replica works on its own share of every limit.");
   for (const each of atWork) bad.push(`Kill at work on ${each.venue}:${each.account}, ${each.requests} requests.`);
-  bad.push(...allTroubles(data.venues));
-  if (unknown) bad.push(`${unknown} unknown ${unknown === 1 ? "end" : "ends"}`);
+  const named = allTroubles(data.venues);
+  bad.push(...named, ...recentTroubles(serverNow(), (venue) => named.some((said) => said.startsWith(venue) || said.includes(` ${venue}`))));
+  for (const [venue, count] of unknown) bad.push(`${venue}: ${count} unknown ${count === 1 ? "end" : "ends"}`);
   if (bad.length) strip("bad", bad);
   else strip("good", [`All well. ${data.venues.length} accounts, ${waiting ? `${waiting} waiting` : "nothing waits"}.`]);
 }

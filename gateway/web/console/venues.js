@@ -120,10 +120,12 @@ class Card {
 
 const limitWords = (name, limit) => `${name}: ${limit.free ?? "?"} of ${limit.tokens} free; ${limit.tokens} per ${limit.per_ms} ms and ${limit.scope}`;
 
+const BREAKERS = { host: "does not answer, left alone (breaker open)", credential: "refuses the key, left alone (breaker open)" };
+
 /** What of an account somebody on call should see first. */
 function troubles(state) {
   const said = state.gates.map((gate) => (gate.banned ? "banned by the venue" : "shut out by the venue"));
-  said.push(...Object.keys(state.breaker).map((scope) => `breaker open (${scope})`));
+  said.push(...Object.keys(state.breaker).map((scope) => BREAKERS[scope] ?? `breaker open (${scope})`));
   if (!["ok", "unread"].includes(state.credential)) said.push(`credential ${state.credential}`);
   if (state.clock.state === "refused") said.push("clock refused");
   return said;
@@ -143,7 +145,7 @@ function nameIn(state, states, venues) {
   return count(states) === count(venues) ? state.venue : `${state.venue}:${state.account}`;
 }
 
-/** The unknown ends of all accounts, the oldest first. */
+/** The unknown ends of all accounts, the oldest first; how many there are at each venue. */
 export function showUnknown(venues, openRecord) {
   const all = venues.flatMap((state) => state.unknown?.oldest.map((each) => ({ ...each, where: `${state.venue}:${state.account}` })) ?? []);
   const count = venues.reduce((sum, state) => sum + (state.unknown?.count ?? 0), 0);
@@ -161,7 +163,13 @@ export function showUnknown(venues, openRecord) {
   const none = byId("no-unknown");
   none.hidden = shown.length > 0;
   say(none, blind ? "The shared store cannot be asked." : "The end of every cancel is known.");
-  return count;
+  return countsByVenue(venues);
+}
+
+function countsByVenue(venues) {
+  const counts = new Map();
+  for (const state of venues) if (state.unknown?.count) counts.set(state.venue, (counts.get(state.venue) ?? 0) + state.unknown.count);
+  return counts;
 }
 
 function unknownItem(each, openRecord) {

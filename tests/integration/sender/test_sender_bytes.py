@@ -1,5 +1,7 @@
 """The bytes that were signed are the bytes that arrive, and nothing else does."""
 
+import asyncio
+
 import pytest
 from raw_venue import OK, Call, answer_all, raw_venue, reply
 from sender_rig import VENUE, Rig
@@ -182,3 +184,25 @@ async def test_connection_closed_by_the_venue_while_idle_costs_no_request(rig: R
             await venue.all_gone()
 
         assert [type(result) for result in results] == [Reply] * 5
+
+
+async def test_what_goes_out_without_leave_is_told(rig: Rig) -> None:
+    """The tripwire under HiddenResend, with the invariant broken by hand: something in here sends by itself."""
+    async with raw_venue(answer_all) as venue:
+        sender = await rig.sender(Line(venue.url), Line(venue.url))
+        request = WireRequest("DELETE", f"{venue.url}/order", ())
+        for _ in range(3):
+            await sender.send(VENUE, request, 5000)
+        await sender.send(VENUE, request, 5000, lambda: False)
+        before = dict(sender.unasked())
+
+        pool = sender._ways[VENUE][0].pool
+        connection = await pool.take()
+        await connection.ask(b"DELETE /order HTTP/1.1\r\nHost: a\r\n\r\n", asyncio.get_running_loop().time() + 5)
+        pool.give_back(connection)
+        while_open = dict(sender.unasked())
+        await sender.aclose()
+
+        assert set(before.values()) == {0}
+        assert [while_open[VENUE], sender.unasked()[VENUE]] == [1, 1]
+        assert len(venue.requests) == 4
