@@ -42,6 +42,8 @@ class Metrics:
         self._process.config_last_ok.set(1)
         self._unknown: dict[Account, int] = {}
         self._unasked: dict[VenueId, int] = {}
+        self._next: dict[str, asyncio.Future[bytes]] = {}
+        self._turn = asyncio.Lock()
         self._gates: dict[tuple[VenueId, Scope], float] = {}
         for venue in self._venues:
             self._watch(venue)
@@ -225,13 +227,21 @@ class Metrics:
     async def scrape(self, accept: str = "") -> tuple[bytes, str]:
         """Likewise, in the form that is asked for, and that form's name; exemplars are only in OpenMetrics.
 
-        It is made beside the loop: a full rendering takes long enough to make a cancel wait.
+        It is made beside the loop: a full rendering takes long enough to make a cancel wait. Those who ask while one is
+        being made get the next one together, so that many scrapers cost no more than two.
         """
-        for look in self._looks:
-            look()
-        if OPENMETRICS not in accept:
-            return await asyncio.to_thread(generate_latest, self._registry), PLAIN
-        return await asyncio.to_thread(self._openmetrics), openmetrics.CONTENT_TYPE_LATEST
+        wanted = openmetrics.CONTENT_TYPE_LATEST if OPENMETRICS in accept else PLAIN
+        if (making := self._next.get(wanted)) is None:
+            making = self._next[wanted] = asyncio.ensure_future(self._made(wanted))
+        return await asyncio.shield(making), wanted
+
+    async def _made(self, wanted: str) -> bytes:
+        async with self._turn:
+            del self._next[wanted]
+            for look in self._looks:
+                look()
+            make = self._openmetrics if wanted != PLAIN else partial(generate_latest, self._registry)
+            return await asyncio.to_thread(make)
 
     def _openmetrics(self) -> bytes:
         made: bytes = openmetrics.generate_latest(self._with_exemplars)  # type: ignore[no-untyped-call]  # likewise

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 HOME, CLEAR_LINE, CLEAR_REST = "\x1b[H", "\x1b[K", "\x1b[J"
 EVERY_LEAST_S = 0.2
+NEEDED = frozenset({"venue", "account", "limits", "queue", "credential", "degraded"})
 OK_CREDENTIALS = frozenset({"ok", "unread"})
 
 
@@ -42,7 +43,14 @@ def run(options: Namespace) -> int:
 
 
 def _asked(options: Namespace) -> Heard:
-    return ask(options, "GET", "/venues", {}, ANSWER_MARGIN_S)
+    heard = ask(options, "GET", "/venues", {}, ANSWER_MARGIN_S)
+    if heard.status < STATUS_BAD and not _is_ours(heard.body.get("venues")):
+        raise Unreachable(f"{options.url} does not speak like a cancel-gateway")
+    return heard
+
+
+def _is_ours(venues: object) -> bool:
+    return isinstance(venues, list) and all(isinstance(each, dict) and each.keys() >= NEEDED for each in venues)
 
 
 def _watch(options: Namespace) -> int:

@@ -234,7 +234,9 @@ def somebody_else(body: bytes) -> Iterator[str]:
             thread.join()
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"[]", b"\xff"])
+@pytest.mark.parametrize(
+    "body", [b"<html>", b"[]", b"\xff", b"[" * 100_000, b'{"status":"ok"}', b'{"venues":[1]}', b'{"venues":[{}]}']
+)
 def test_somebody_else_at_the_address_is_said_in_one_line(body: bytes) -> None:
     with somebody_else(body) as url:
         said = run("status", url=url, token="t")
