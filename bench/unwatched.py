@@ -1,19 +1,21 @@
-"""`serve` without anything that watches it, for bench/watching.py alone: `python -m bench.unwatched FILE`.
+"""`serve` whose watching can be turned off and on, for bench/watching.py alone: `python -m bench.unwatched FILE`.
 
-No count, no log line, no ring of recent cancels; all else as it is. Not for service: nobody could see what it does.
+SIGUSR1 turns it: off means no count, no log line and no ring of recent cancels, and all else as it is. Not for service.
 """
 
 import asyncio
 import gc
 import os
+import signal
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from gateway import __version__
 from gateway.backends.auditor import Auditor
 from gateway.backends.metrics import Metrics
-from gateway.cli.serve import YOUNG_MOST, run_loop, signalled
+from gateway.cli.serve import YOUNG_MOST, open_log, run_loop, signalled
 from gateway.core.model import VenueId
 from gateway.ports import Clock
 from gateway.settings import Settings, load
@@ -29,49 +31,51 @@ COUNTS = (
 )  # fmt: skip
 
 
-class SilentMetrics(Metrics):
-    """Counts nothing."""
+class Watching:
+    """Whether it is on."""
+
+    on = True
 
 
-def _nothing(*_: object, **__: object) -> None:
-    """Nothing is counted."""
+def _if_on(does: Callable[..., None]) -> Callable[..., None]:
+    def maybe(*given: Any, **named: Any) -> None:  # noqa: ANN401  whatever a count takes
+        if Watching.on:
+            does(*given, **named)
+
+    return maybe
+
+
+class SomeMetrics(Metrics):
+    """Counts while watching is on."""
 
 
 for _name in COUNTS:
-    assert callable(getattr(Metrics, _name)), f"{_name} is not counted any more"
-    setattr(SilentMetrics, _name, _nothing)
+    setattr(SomeMetrics, _name, _if_on(getattr(Metrics, _name)))
 
 
-class SilentTraces(Traces):
-    """Makes the counts that count nothing."""
+class SomeTraces(Traces):
+    """Makes these counts."""
 
     def metrics(self, venues: Iterable[VenueId], auditor: Auditor, clock: Clock) -> Metrics:
-        return SilentMetrics(venues, __version__, auditor, clock.monotonic)
+        return SomeMetrics(venues, __version__, auditor, clock.monotonic)
 
 
-class SilentLog:
-    """A log that is not written."""
+class SomeJournal(web_front.Journal):
+    """A cancel leaves its line and its counts while watching is on."""
 
-    def done(self, fields: Mapping[str, object]) -> None: ...
-    def event(self, name: str, **fields: object) -> None: ...
-    def broke(self, request_id: str, error: BaseException) -> None:
-        print(request_id, repr(error), file=sys.stderr)
-
-    def lines_lost(self) -> int:
-        return 0
+    done = _if_on(web_front.Journal.done)
 
 
-class SilentJournal(web_front.Journal):
-    """A cancel leaves nothing behind here."""
-
-    def done(self, *_: object) -> None: ...
+def _turn() -> None:
+    Watching.on = not Watching.on
 
 
 async def _serve(settings: Settings) -> int:
-    vars(shared)["traces_of"] = lambda *_: SilentTraces()
-    async with running(settings, SilentLog()) as service:
-        loud = service.front.journal
-        service.front.journal = SilentJournal(loud.meter, loud.log, loud.recent)
+    vars(shared)["traces_of"] = lambda *_: SomeTraces()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _turn)
+    async with running(settings, open_log("INFO", sys.stdout.fileno())) as service:
+        told = service.front.journal
+        service.front.journal = SomeJournal(told.meter, told.log, told.recent)
         gc.collect()
         gc.freeze()
         gc.set_threshold(YOUNG_MOST, *gc.get_threshold()[1:])
