@@ -76,7 +76,7 @@ class Follower:
             if left_s <= 0:
                 return None
             seen = await self._next(seen, left_s, pauses)
-        if seen is not None and self.resolver.due(seen):
+        if seen is not None and self.resolver.due(seen) and not self.resolver.abandoned(seen):
             return await self._resolved(seen, deadline)
         return seen
 

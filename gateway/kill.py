@@ -116,7 +116,7 @@ class Killer:
         seen = await self.follower.follow(record, kill.deadline)
         if seen is None:
             return Tally(Outcome.IN_PROGRESS, record=record.id, retry_after_ms=TRY_AGAIN_MS)
-        if seen.state is State.REFUSED:
+        if seen.state is State.REFUSED or self.follower.resolver.abandoned(seen):
             return None
         if not seen.body or seen.outcome is None or seen.state is State.UNKNOWN:
             return Written()

@@ -182,7 +182,7 @@ class Pipeline:
     async def _followed(self, course: Course, record: Record) -> Answer | None:
         """What came of the record that was there before."""
         seen = await self.follower.follow(record, course.asked.deadline)
-        if seen is not None and seen.state is State.REFUSED:
+        if seen is not None and (seen.state is State.REFUSED or self.follower.resolver.abandoned(seen)):
             return None
         course.record = record.id
         if seen is not None and seen.state is State.UNKNOWN and not seen.body:

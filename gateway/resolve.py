@@ -9,9 +9,20 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from gateway.core.answer import Answer, Asked
-from gateway.core.idempotency import GONE, SETTLED_AS, Record, RecordId, Settlement, State, Step, settled_record
+from gateway.core.idempotency import (
+    GONE,
+    IN_FLIGHT,
+    SETTLED_AS,
+    UNNOTED,
+    Record,
+    RecordId,
+    Settlement,
+    State,
+    Step,
+    settled_record,
+)
 from gateway.core.model import Account, By, Cancel, Lane, OrderRef, VenueId
-from gateway.core.outcome import AuthRefused, Outcome, Settled, Sighting
+from gateway.core.outcome import MEANINGS, AuthRefused, Outcome, Settled, Sighting
 from gateway.core.resolution import GivenUp, Later, Next, judge, sent_at_ms, with_step
 from gateway.core.tally import is_kill
 from gateway.core.trail import Settling
@@ -22,6 +33,7 @@ from gateway.reader import Look, Reader
 LOOK_S = 5.0
 MS_PER_S = 1000
 NOBODY_ASKED = "resolver"
+NOBODY_SENT = "whoever was to send it did not live to do so, and the order was open afterwards"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +58,11 @@ class Resolver:
             return False
         if record.state is State.UNKNOWN:
             return True
-        return record.state in LEASED and record.lease_until_ms < self.clock.now_ms()
+        return record.state in IN_FLIGHT and record.lease_until_ms < self.clock.now_ms()
+
+    def abandoned(self, record: Record) -> bool:
+        """Whether whoever was to send it is gone, and left no note that he did: then it is anybody's turn."""
+        return record.state in UNNOTED and record.lease_until_ms < self.clock.now_ms()
 
     async def round(self, account: Account, most: int) -> list[Record]:
         """Take over whose turn has come, so many at most. Raises Unavailable."""
@@ -134,7 +150,10 @@ class Resolver:
 
     async def _settle(self, record: Record, settled: Settled, now_ms: int) -> Record:
         desk, outcome = self.desks[record.id.account.venue], settled.outcome
-        answer = Answer(outcome, settled.facts, record=record.id, attempts=record.attempts or 1, batch=1)
+        sent = 0 if SETTLED_AS[outcome] is State.REFUSED else 1
+        detail = None if sent else NOBODY_SENT
+        attempts = record.attempts or sent
+        answer = Answer(outcome, settled.facts, detail=detail, record=record.id, attempts=attempts, batch=sent)
         self.trail.note(Settling(as_asked(record).cancel, record.id, outcome, answer.attempts))
         settlement = Settlement(
             SETTLED_AS[outcome],
@@ -151,7 +170,7 @@ class Resolver:
             return settled_record(record, settlement)
         if news and record.state is State.UNKNOWN:
             self.meter.resolved(record.id.account.venue, outcome, self._age_s(record, now_ms), record.request_id)
-        elif news:
+        elif news and MEANINGS[outcome].final:
             self.meter.terminal(record.id.account.venue, self._age_s(record, now_ms), record.request_id)
         return await self._as_it_stands(settled_record(record, settlement))
 
@@ -171,9 +190,6 @@ class Resolver:
 
     def _age_s(self, record: Record, now_ms: int) -> float:
         return (now_ms - record.created_ms) / MS_PER_S
-
-
-LEASED = frozenset({State.RECEIVED, State.RESERVED, State.SENT})
 
 
 def gone(desk: Desk, order: OrderRef, settled: Settled) -> OrderRef | None:

@@ -10,7 +10,9 @@ from virtual_time import FakeClock
 from gateway.core import ledger
 from gateway.core.admission import Demand, Gated, Slot
 from gateway.core.idempotency import (
+    IN_FLIGHT,
     STEPS,
+    UNNOTED,
     Claim,
     Claimed,
     Fresh,
@@ -24,6 +26,7 @@ from gateway.core.idempotency import (
     State,
     Step,
     fingerprint,
+    may_restore,
     may_settle,
     settled_record,
 )
@@ -34,7 +37,6 @@ from gateway.ports import LocalRecord, Outlook, Taken, TooFar, Unavailable
 
 US_PER_S = 1_000_000
 FIRST_LOOK_MS, REST_MS = 500, 1000
-NOTHING_SENT = frozenset({State.RECEIVED, State.RESERVED})
 
 
 class FakeLimiter:
@@ -257,6 +259,7 @@ class FakeRecords:
     async def take(
         self, account: Account, at_ms: int, lease_ms: int, *, most: int = 1, named: RecordId | None = None
     ) -> Taken:
+        del at_ms
         await self._call("take")
         wanted = [named] if named is not None else [at for at in self.kept if at.account == account]
         taken: list[Record] = []
@@ -265,11 +268,9 @@ class FakeRecords:
             due = record is not None and (named is not None or self._is_due(record))
             if record is None or not due or len(taken) == most or record.lease_until_ms > self.clock.now_ms():
                 continue
-            if record.state in NOTHING_SENT:
-                self.kept[at] = replace(record, state=State.REFUSED, settled_ms=at_ms)
+            if record.state in UNNOTED:
                 self.keys = {key: known for key, known in self.keys.items() if known[1] != at}
-                self._announce(at)
-            elif record.state in {State.SENT, State.UNKNOWN, State.ACKNOWLEDGED}:
+            if record.state in {*UNNOTED, State.SENT, State.UNKNOWN, State.ACKNOWLEDGED}:
                 state = State.UNKNOWN if record.state is State.SENT else record.state
                 ends = self.clock.now_ms() + lease_ms
                 self.kept[at] = replace(record, state=state, fence=record.fence + 1, lease_until_ms=ends)
@@ -281,7 +282,7 @@ class FakeRecords:
     def _is_due(self, record: Record) -> bool:
         if record.state is State.UNKNOWN:
             return record.id in self.due and self.due[record.id] <= self.clock.now_ms()
-        return record.state in NOTHING_SENT | {State.SENT}
+        return record.state in IN_FLIGHT and self.due.get(record.id, 0) <= self.clock.now_ms()
 
     async def postpone(self, record: Record, pause_ms: int | None, steps: tuple[Step, ...]) -> bool:
         await self._call("postpone")
@@ -290,7 +291,7 @@ class FakeRecords:
             return False
         self.kept[record.id] = replace(kept, steps=steps, lease_until_ms=self.clock.now_ms() + REST_MS)
         self.due.pop(record.id, None)
-        if pause_ms is not None and kept.state is State.UNKNOWN:
+        if pause_ms is not None and kept.state in UNNOTED | {State.UNKNOWN}:
             self.due[record.id] = self.clock.now_ms() + pause_ms
         self._announce(record.id)
         return True
@@ -298,9 +299,7 @@ class FakeRecords:
     async def restore(self, kept: LocalRecord, lease_ms: int) -> bool:
         await self._call("restore")
         record, known = kept.record, self.kept.get(kept.record.id)
-        given_up = known is not None and known.state is State.REFUSED and record.state is not State.REFUSED
-        lawful = known is None or may_settle(known.state, known.fence, record.state, record.fence)
-        if not lawful and not given_up:
+        if known is not None and not may_restore(known.state, known.fence, record.state, record.fence):
             return False
         self.kept[record.id] = replace(
             known or record,
@@ -309,6 +308,7 @@ class FakeRecords:
             body=record.body,
             settled_ms=record.settled_ms,
             attempts=record.attempts,
+            sent_ms=record.sent_ms if known is None or known.sent_ms is None else known.sent_ms,
             lease_until_ms=self.clock.now_ms() + lease_ms,
         )
         if known is None and kept.claim.key is not None and record.state is not State.REFUSED:
@@ -347,12 +347,12 @@ class FakeRecords:
         on_order = self.kept.get(self.orders.get(_order(claim), claim.id))
         if under_key is None and on_order is not None and on_order.state is State.TERMINAL:
             return Gone(on_order)
-        in_flight = on_order if on_order and on_order.state in NOTHING_SENT | {State.SENT} else None
+        in_flight = on_order if on_order and on_order.state in IN_FLIGHT else None
         fence = 1
         for record, alone in ((under_key, True), (in_flight, False)):
             if record is None:
                 continue
-            if record.lease_until_ms > self.clock.now_ms() or (alone and record.state not in NOTHING_SENT):
+            if record.lease_until_ms > self.clock.now_ms() or (alone and record.state not in UNNOTED):
                 return Known(record)
             fence = max(fence, record.fence + 1)
         return fence

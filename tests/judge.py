@@ -83,13 +83,7 @@ def judge_record(shared: Shared, record: Record) -> None:
 
 
 def _judge_failure(shared: Shared, record: Record, stands: str) -> None:
-    """What is told as not done was not done, by any attempt for this record.
-
-    Apart from records without an outcome: others took them for abandoned while `sent` could not be written for want of
-    a store. Their callers were told the truth, or nothing.
-    """
-    if record.state is State.REFUSED and record.outcome is None:
-        return
+    """What is told as not done was not done, by any attempt for this record."""
     own = [wish for wish in shared.wishes if request_id(wish.number) == record.request_id]
     assert not any(attempt.took_effect for wish in own for attempt in _own(shared, wish)), f"false failure: {stands}"
 

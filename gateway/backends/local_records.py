@@ -88,6 +88,10 @@ class LocalRecords:
         if claim.key is not None and settlement.state is not State.REFUSED:
             self._keys[claim.caller, claim.key] = claim.id
 
+    def adopt_sent(self, claim: Claim, fence: int, at_ms: int) -> None:
+        """The store has the record, and could not be told that it is sent now."""
+        self._keep(LocalRecord(replace(record_of(claim), state=State.SENT, fence=fence, sent_ms=at_ms), claim))
+
     def get(self, record: RecordId) -> Record | None:
         """Read one record."""
         kept = self._kept.get(record)

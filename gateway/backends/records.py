@@ -146,13 +146,14 @@ class RedisRecords:
     async def _drop(self, account: Account, fields: Mapping[bytes, bytes]) -> None:
         """Nobody will ever be able to work on this record: take it out of the index."""
         ulid = fields.get(b"id", b"").decode("ascii", "replace").partition(".")[0]
-        names = (keys.record(RecordId(ulid, account)), keys.unknown(account))
+        names = (keys.record(RecordId(ulid, account)), keys.unknown(account), keys.leases(account))
         fence = fields.get(b"fence", b"")
         await self._link.run(POSTPONE, names, (SERVER_TIME, fence, "", REST_MS, b"", keys.SETTLED))
 
     async def postpone(self, record: Record, pause_ms: int | None, steps: tuple[Step, ...]) -> bool:
         """Give a record back that was taken over: look again after a pause, or, without one, never by ourselves."""
-        names = (keys.record(record.id), keys.unknown(record.id.account))
+        account = record.id.account
+        names = (keys.record(record.id), keys.unknown(account), keys.leases(account))
         pause = "" if pause_ms is None else pause_ms
         arguments = (SERVER_TIME, record.fence, pause, REST_MS, steps_text(steps), keys.SETTLED)
         return await self._link.run(POSTPONE, names, arguments) == 1

@@ -56,7 +56,22 @@ class SteadyRecords:
             return await self._shared.mark_sent(record, fence, at_ms, probe=probe)
         except Unavailable as lost:
             self._continuity.lose(lost.reason)
+        return self._mark_here(record, fence, at_ms)
+
+    def _mark_here(self, record: RecordId, fence: int, at_ms: int) -> bool:
+        """Note it here, for the store to be told: without the note, others may take it that nothing was sent.
+
+        Not where its lease has run out: then somebody else may be at work on the order.
+        """
+        claim = self._claims.get(record)
+        if claim is None:
             return True
+        if claim.at_ms + claim.lease_ms <= self._clock.now_ms():
+            return False
+        del self._claims[record]
+        self._local.adopt_sent(claim, fence, at_ms)
+        self._write_soon()
+        return True
 
     async def settle(self, record: RecordId, fence: int, settlement: Settlement) -> bool:
         """Write what came of it; later, where nobody can be told now."""

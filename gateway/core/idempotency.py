@@ -22,10 +22,12 @@ class State(StrEnum):
     REFUSED = "refused"
 
 
+ENDS = frozenset({State.ACKNOWLEDGED, State.TERMINAL, State.UNKNOWN, State.REFUSED})
+# The note `sent` can be missing where the store was away just then: so whatever follows it may follow without it.
 STEPS: dict[State, frozenset[State]] = {
-    State.RECEIVED: frozenset({State.RESERVED, State.SENT, State.REFUSED}),
-    State.RESERVED: frozenset({State.SENT, State.REFUSED}),
-    State.SENT: frozenset({State.ACKNOWLEDGED, State.TERMINAL, State.UNKNOWN, State.REFUSED}),
+    State.RECEIVED: frozenset({State.RESERVED, State.SENT}) | ENDS,
+    State.RESERVED: frozenset({State.SENT}) | ENDS,
+    State.SENT: ENDS,
     State.ACKNOWLEDGED: frozenset({State.TERMINAL, State.UNKNOWN}),
     State.UNKNOWN: frozenset({State.ACKNOWLEDGED, State.TERMINAL}),
     State.TERMINAL: frozenset(),
@@ -36,13 +38,25 @@ STEPS: dict[State, frozenset[State]] = {
 # What a venue said. It is never turned away for coming late: a holder that lost its record to another may still bring
 # it, and it counts wherever the step is legal. `unknown` and `refused` are only its word who holds the record.
 FACTS = frozenset({State.ACKNOWLEDGED, State.TERMINAL})
-IN_FLIGHT = frozenset({State.RECEIVED, State.RESERVED, State.SENT})
+# What has no note that it was sent. Only whoever made the record sends for it, so his word that he did not is a fact.
+UNNOTED = frozenset({State.RECEIVED, State.RESERVED})
+IN_FLIGHT = UNNOTED | {State.SENT}
 OPEN = IN_FLIGHT | {State.UNKNOWN}
 
 
 def may_settle(state: State, fence: int, wish: State, held: int) -> bool:
     """Whether somebody who holds the fence `held` may bring a record that stands so, under `fence`, to `wish`."""
-    return wish in STEPS[state] and (held == fence or (held < fence and wish in FACTS))
+    known_all_the_same = wish in FACTS or (wish is State.REFUSED and state in UNNOTED)
+    return wish in STEPS[state] and (held == fence or (held < fence and known_all_the_same))
+
+
+def may_restore(state: State, fence: int, wish: State, held: int) -> bool:
+    """Whether news of what was done without the store may be written over a record that stands so.
+
+    Who found no note, or took it that nothing was sent, is put right by whoever did the work.
+    """
+    nobody_knew = state in UNNOTED or state is State.REFUSED
+    return (nobody_knew and wish not in {state, State.REFUSED}) or may_settle(state, fence, wish, held)
 
 
 # Orders that are gone stay gone, and are not asked for again for a while. A denial is no proof of that, nor is "not

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from gateway.core.idempotency import Record, State, Step
+from gateway.core.idempotency import UNNOTED, Record, State, Step
 from gateway.core.outcome import (
     AuthRefused,
     OrderState,
@@ -56,6 +56,21 @@ def sent_at_ms(record: Record) -> int:
 
 def judge(record: Record, sighting: Sighting, now_ms: int, give_up_ms: int, chance: float) -> Next:
     """What follows from one look; `chance` from 0 to 1 spreads the looks of many records."""
+    if record.state in UNNOTED and isinstance(sighting, Seen) and sighting.state is OrderState.OPEN:
+        return _unsent(record)
+    found = _judged(record, sighting, now_ms, give_up_ms, chance)
+    # It may have been sent; nobody will ever know. As an unknown one it is told so.
+    return Settled(Outcome.UNKNOWN) if record.state in UNNOTED and isinstance(found, GivenUp) else found
+
+
+def _unsent(record: Record) -> Settled | Later:
+    """Whoever had it is gone, there is no note that it was sent, and the order is open: seen twice, that will do."""
+    if any(step.result == OrderState.OPEN for step in record.steps):
+        return Settled(Outcome.VENUE_UNAVAILABLE)
+    return Later(PAUSE_LEAST_MS, OrderState.OPEN)
+
+
+def _judged(record: Record, sighting: Sighting, now_ms: int, give_up_ms: int, chance: float) -> Next:
     age_ms = now_ms - sent_at_ms(record)
     settled = _concluded(record, sighting, believed=age_ms >= GRACE_MS)
     open_still = record.state is State.ACKNOWLEDGED and settled.outcome is Outcome.ACCEPTED

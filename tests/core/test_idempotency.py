@@ -18,6 +18,7 @@ from gateway.core.idempotency import (
     State,
     fingerprint,
     made_ms,
+    may_restore,
     may_settle,
     parse_record_id,
     record_id,
@@ -66,8 +67,9 @@ def test_what_was_sent_is_never_unsent(state: State) -> None:
 
 
 @pytest.mark.parametrize("state", [State.RECEIVED, State.RESERVED])
-def test_nothing_is_known_of_what_was_not_sent(state: State) -> None:
-    assert not STEPS[state] & {State.ACKNOWLEDGED, State.TERMINAL, State.UNKNOWN}
+def test_what_follows_sent_may_follow_without_its_note(state: State) -> None:
+    """The store may have been away when it was to be written."""
+    assert STEPS[State.SENT] <= STEPS[state]
 
 
 @pytest.mark.parametrize("state", [State.ACKNOWLEDGED, State.UNKNOWN])
@@ -95,8 +97,24 @@ def test_whoever_holds_the_record_may_do_what_the_table_says(state: State, wish:
 
 
 @pytest.mark.parametrize(("state", "wish"), list(product(State, State)))
-def test_whoever_lost_the_record_may_only_bring_what_the_venue_said(state: State, wish: State) -> None:
-    assert may_settle(state, 3, wish, 2) == (wish in STEPS[state] and wish in {State.ACKNOWLEDGED, State.TERMINAL})
+def test_whoever_lost_the_record_may_only_bring_what_the_venue_said_or_that_he_did_not_send(
+    state: State, wish: State
+) -> None:
+    unsent = wish is State.REFUSED and state in {State.RECEIVED, State.RESERVED}
+    said = wish in {State.ACKNOWLEDGED, State.TERMINAL}
+    assert may_settle(state, 3, wish, 2) == (wish in STEPS[state] and (said or unsent))
+
+
+@pytest.mark.parametrize(("state", "wish"), list(product(State, State)))
+def test_whoever_did_the_work_puts_right_who_knew_of_nothing(state: State, wish: State) -> None:
+    """And whatever else was settled stands."""
+    knew_nothing = state in {State.RECEIVED, State.RESERVED, State.REFUSED}
+    allowed = may_restore(state, 3, wish, 2)
+
+    if knew_nothing and wish not in {state, State.REFUSED}:
+        assert allowed
+    else:
+        assert allowed == may_settle(state, 3, wish, 2)
 
 
 @pytest.mark.parametrize(("state", "wish"), list(product(State, State)))

@@ -22,6 +22,7 @@ from gateway.core.outcome import (
 )
 from gateway.core.resolution import (
     GRACE_MS,
+    PAUSE_LEAST_MS,
     PAUSE_MOST_MS,
     STEPS_KEPT,
     GivenUp,
@@ -152,3 +153,27 @@ def test_only_the_last_steps_are_kept() -> None:
 )
 def test_an_order_made_after_the_cancel_is_another_one(sighting: Sighting, another: bool) -> None:  # noqa: FBT001  a row
     assert another_order(sighting, SENT_MS) is another
+
+
+# -- what has no note that it was sent -------------------------------------------------------------------------
+
+UNNOTED = replace(UNKNOWN, state=State.RECEIVED, sent_ms=None)
+SEEN_OPEN = replace(UNNOTED, steps=(Step(SENT_MS, "look", "open"),))
+
+
+def test_what_has_no_note_and_is_open_is_looked_at_once_more() -> None:
+    assert judged(Seen(OrderState.OPEN), 0, UNNOTED) == Later(PAUSE_LEAST_MS, "open")
+
+
+def test_what_has_no_note_and_is_still_open_was_not_sent() -> None:
+    assert judged(Seen(OrderState.OPEN), 0, SEEN_OPEN) == Settled(Outcome.VENUE_UNAVAILABLE)
+
+
+@pytest.mark.parametrize("record", [UNNOTED, SEEN_OPEN])
+def test_what_has_no_note_and_is_gone_ends_as_what_was_sent_does(record: Record) -> None:
+    assert judged(Seen(OrderState.CANCELLED), 0, record) == Settled(Outcome.CANCELLED)
+    assert judged(Seen(OrderState.MISSING), 0, record) == Later(PAUSE_LEAST_MS, "missing")
+
+
+def test_what_has_no_note_and_can_not_be_seen_is_unknown_in_the_end() -> None:
+    assert judged(Unclear("HTML"), GIVE_UP_MS, UNNOTED) == Settled(Outcome.UNKNOWN)

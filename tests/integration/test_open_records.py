@@ -15,7 +15,6 @@ from gateway.backends.redis.link import Link
 from gateway.core import keys
 from gateway.core.idempotency import (
     FACTS,
-    STEPS,
     Claim,
     Fresh,
     Gone,
@@ -24,6 +23,7 @@ from gateway.core.idempotency import (
     Settlement,
     State,
     Step,
+    may_restore,
     may_settle,
     settled_record,
 )
@@ -119,18 +119,54 @@ async def test_taken_record_comes_again_when_its_taker_died(records: RedisRecord
 
 
 @pytest.mark.parametrize("state", [State.RECEIVED, State.RESERVED])
-async def test_what_was_never_sent_is_refused_and_frees_its_key(
+async def test_what_has_no_note_that_it_was_sent_frees_its_key_and_is_looked_at_after_all_else(
     records: RedisRecords, valkey: Server, state: State
 ) -> None:
     claim = wish(1, key="k")
     await records.claim(claim, (), 0)
     valkey.client.hset(keys.record(claim.id), "state", state)
     come_due(valkey, claim)
+    noted = [await sent(records, wish(number, ref=f"o{number}")) for number in (2, 3)]
+    for each in noted:
+        come_due(valkey, each)
 
+    first, *others = [await take(records, most=most) for most in (1, 3)]
+
+    assert [record.id for record in (*first, *others[0])] == [noted[0].id, noted[1].id, claim.id]
+    record = others[0][-1]
+    assert (record.state, record.fence) == (state, 2)
+    assert (await records.take(ACCOUNT, AT_MS, TOOK_MS)).unknown == 2
+    assert isinstance(await records.claim(wish(4, key="k"), (WIDE,), 0), Fresh)
+    assert not await records.mark_sent(claim.id, 1, AT_MS)
+    assert await records.settle(claim.id, 2, settled(State.REFUSED))
+    assert claim.id.ulid not in index(valkey, keys.leases(ACCOUNT))
+
+
+async def test_what_has_no_note_that_it_was_sent_comes_again_until_it_is_settled(
+    records: RedisRecords, valkey: Server
+) -> None:
+    claim = wish(1)
+    await records.claim(claim, (), 0)
+    run_out(valkey, claim)
+    (record,) = await take(records, named=claim)
     assert await take(records) == []
-    assert await state_of(records, claim) is State.REFUSED
+
+    assert await records.postpone(record, 0, (Step(AT_MS, "look", "open"),))
+
+    assert index(valkey, keys.unknown(ACCOUNT)) == {}
+    run_out(valkey, claim)
+    (again,) = await take(records)
+    assert again.steps == (Step(AT_MS, "look", "open"),)
+    assert await records.postpone(again, None, ())
     assert index(valkey, keys.leases(ACCOUNT)) == {}
-    assert isinstance(await records.claim(wish(2, key="k"), (WIDE,), 0), Fresh)
+
+
+async def test_whoever_made_a_record_may_still_say_that_he_did_not_send(records: RedisRecords, valkey: Server) -> None:
+    await records.claim(wish(1), (), 0)
+    come_due(valkey, wish(1))
+    await take(records)
+
+    assert await records.settle(wish(1).id, 1, settled(State.REFUSED))
 
 
 async def test_named_record_is_taken_before_its_turn_but_not_from_who_works(
@@ -347,9 +383,7 @@ async def test_what_lies_there_takes_only_a_legal_step_from_what_was_done_withou
 
     done = await records.restore(kept(claim, settled(after)), 0)
 
-    # Whoever refused it took it that nobody had sent it; what was done meanwhile is known better.
-    taken_for_abandoned = before is State.REFUSED and after is not State.REFUSED
-    assert done == (after in STEPS[before] or taken_for_abandoned)
+    assert done == may_restore(before, 1, after, 1)
     assert await state_of(records, claim) is (after if done else before)
 
 

@@ -238,7 +238,7 @@ async def test_a_leader_that_dies_before_sending_leaves_the_order_to_its_followe
     answer = await World(beside=world).pipeline.cancel(world.ask(within_s=30.0))
 
     assert answer.outcome is Outcome.CANCELLED
-    assert {record.state for record in world.records.kept.values()} == {State.REFUSED, State.TERMINAL}
+    assert {record.state for record in world.records.kept.values()} == {State.RECEIVED, State.TERMINAL}
     assert len(world.sender.cancels) == 1
 
 

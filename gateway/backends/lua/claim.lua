@@ -23,12 +23,13 @@ local server_ms = math.floor(asked.server / 1000)
 local fence = 1
 local abandoned = {}
 
--- Whether the record still has somebody who answers for it; if not, and nothing was sent, it is ours to take over.
+-- Whether the record still has somebody who answers for it; if not, and there is no note that it was sent, this request
+-- goes out in its place: a double cancel is harmless, a missing one is not.
 local function answered_for(key, entry)
   if entry.lease > server_ms then
     return true
   end
-  if nothing_sent(entry) then
+  if UNNOTED[entry.state] then
     abandoned[key] = entry
   end
   fence = math.max(fence, entry.fence + 1)
@@ -49,7 +50,7 @@ if trusted and fingerprint ~= '' then
     return { 'mismatch' }
   end
   local entry, flat = read_record(key or '')
-  if entry and (not nothing_sent(entry) or answered_for(key, entry)) then
+  if entry and (not UNNOTED[entry.state] or answered_for(key, entry)) then
     return to_follow(key, entry, flat)
   end
 end
@@ -57,7 +58,7 @@ end
 -- Where it was refused its key was to be freed in another step, which somebody did not live to take.
 if trusted and elsewhere ~= '' and KEY ~= ORDER then
   local entry, flat = read_record(KEY)
-  if entry and entry.state ~= 'refused' and (not nothing_sent(entry) or answered_for(KEY, entry)) then
+  if entry and entry.state ~= 'refused' and (not UNNOTED[entry.state] or answered_for(KEY, entry)) then
     return to_follow(KEY, entry, flat)
   end
 end
@@ -65,7 +66,7 @@ end
 if trusted then
   local key = pointer(ORDER) or ''
   local entry, flat = read_record(key)
-  if entry and (nothing_sent(entry) or entry.state == 'sent') and answered_for(key, entry) then
+  if entry and (UNNOTED[entry.state] or entry.state == 'sent') and answered_for(key, entry) then
     return to_follow(key, entry, flat)
   end
   if entry and entry.state == 'terminal' then
@@ -106,11 +107,11 @@ if #asked.demands > 0 then
   write(asked)
 end
 
--- Its owner may still be alive and slow: from a final state it can't begin to send any more.
+-- Its owner may still be alive and slow: under a higher fence it can't begin to send any more. What came of it is found
+-- out by take.lua.
 for key, entry in pairs(abandoned) do
-  redis.call('HSET', key, 'state', 'refused', 'settled_ms', at_ms)
+  redis.call('HSET', key, 'fence', text(entry.fence + 1))
   release(entry.idempotency_key, key)
-  redis.call('ZREM', LEASES, string.match(key, '[^:]+$'))
 end
 
 redis.call('DEL', RECORD)

@@ -1,5 +1,8 @@
--- Reading records, shared by the scripts below. The tables STEPS, FACTS and OPEN stand in front of this text: they are
+-- Reading records, shared by the scripts below. The tables STEPS, FACTS, UNNOTED and OPEN stand in front of this text: they are
 -- made from core/idempotency.py, so that both languages know the same legal steps.
+
+-- What may wait behind all else stands so much further back in an index.
+local LAST = 100000000000000
 
 -- A record as a table and as it lies there; nil where nothing lies there that can be one.
 local function read_record(key)
@@ -29,11 +32,8 @@ local function may_settle(entry, held, wish)
   if not STEPS[entry.state][wish] then
     return false
   end
-  return held == entry.fence or (held < entry.fence and FACTS[wish])
-end
-
-local function nothing_sent(entry)
-  return entry.state == 'received' or entry.state == 'reserved'
+  local known_all_the_same = FACTS[wish] or (wish == 'refused' and UNNOTED[entry.state])
+  return held == entry.fence or (held < entry.fence and known_all_the_same or false)
 end
 
 -- Deletes a pointer that still leads to this record.

@@ -8,13 +8,14 @@ local RECORD, ORDER, KEY, LEASES, UNKNOWN = KEYS[1], KEYS[2], KEYS[3], KEYS[4], 
 local state, ulid = ARGV[4], string.match(KEYS[1], '[^:]+$')
 local server_ms = math.floor(server_clock(ARGV[1]) / 1000)
 local entry = read_record(RECORD)
--- Who found it abandoned took it that nothing was sent; whoever did the work meanwhile knows better.
-local given_up = entry and entry.state == 'refused' and state ~= 'refused'
-if entry and not given_up and not may_settle(entry, tonumber(ARGV[3]), state) then
+-- Who found no note, or took it that nothing was sent, is put right by whoever did the work.
+local nobody_knew = entry and (UNNOTED[entry.state] or entry.state == 'refused') and state ~= 'refused'
+if entry and not nobody_knew and not may_settle(entry, tonumber(ARGV[3]), state) then
   return 0
 end
-if given_up then
+if nobody_knew then
   redis.call('HDEL', RECORD, 'outcome', 'settled_ms')
+  redis.call('HSET', RECORD, unpack(ARGV, 12))
 end
 if not entry then
   redis.call('DEL', RECORD)

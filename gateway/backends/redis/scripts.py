@@ -9,7 +9,7 @@ from importlib.resources import files
 from gateway.backends.redis.link import Argument, Reply
 from gateway.core import gate, keys
 from gateway.core.admission import Demand
-from gateway.core.idempotency import FACTS, OPEN, STEPS, State
+from gateway.core.idempotency import FACTS, OPEN, STEPS, UNNOTED, State
 from gateway.core.ledger import distinct
 from gateway.core.model import Account
 
@@ -36,7 +36,11 @@ def _lua(name: str) -> str:
 def _steps() -> str:
     """The transition tables in Lua; second, hand-written ones could differ."""
     rows = (f"{state}={{{','.join(f'{after}=true' for after in sorted(steps))}}}" for state, steps in STEPS.items())
-    tables = (f"local STEPS = {{{','.join(rows)}}}", f"local FACTS = {_set(FACTS)}", f"local OPEN = {_set(OPEN)}")
+    sets = {"FACTS": FACTS, "UNNOTED": UNNOTED, "OPEN": OPEN}
+    tables = (
+        f"local STEPS = {{{','.join(rows)}}}",
+        *(f"local {name} = {_set(states)}" for name, states in sets.items()),
+    )
     return "\n".join((*tables, ""))
 
 
