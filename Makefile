@@ -102,6 +102,10 @@ drill-check: .venv-browser/.browser ## the drill done in all five ways, by a rea
 bench: .venv-bench/.bench ## the gateway beside the limit and what one would pick instead; 8 min; writes docs/performance.md
 	@PYTHONPATH=. .venv-bench/bin/python -m bench.side_by_side $(BENCH)
 
+.PHONY: scale
+scale: $(VENV)/.test ## more accounts, processes, shards and waiting callers, and a simulated storm; 5 min; writes docs/scale.md
+	@PYTHONPATH=. $(BIN)/python -m bench.scale $(SCALE)
+
 .PHONY: bench-check
 bench-check: $(VENV)/.test ## what a cancel executes, counted, against the committed figures; WRITE=--write keeps new ones
 	@$(BIN)/python -m bench.guard $(WRITE)

@@ -9,7 +9,7 @@ import uvloop
 from aiohttp import web
 from yarl import URL
 
-from bench.shapes import shape_of
+from bench.shapes import reply_to
 
 
 class Upstream(asyncio.Protocol):
@@ -23,7 +23,7 @@ class Upstream(asyncio.Protocol):
         self.buffer += data
         while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
             head, self.buffer = self.buffer[:end], self.buffer[end + 4 :]
-            self.transport.write(shape_of(head).reply(head))
+            self.transport.write(reply_to(head))
 
 
 async def upstream() -> None:

@@ -10,6 +10,7 @@ from gateway.sandbox.config import DEFAULT_CREDENTIALS
 TOKEN = "bench-token"  # noqa: S105  made up, valid for one run
 ACCOUNT = "desk-a"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
@@ -36,6 +37,11 @@ class Shape:
         found = self.order.search(head)
         body = self.body.replace(b"%s", found[1] if found else b"0").replace(b"%t", b"%d" % (time.time() * 1000))
         return HEAD % len(body) + body
+
+
+def patient(request: bytes, timeout_ms: int) -> bytes:
+    """The same, for a caller who waits so long."""
+    return request.removesuffix(b"\r\n") + b"X-Request-Timeout-Ms: %d\r\n\r\n" % timeout_ms
 
 
 def asked(target: str) -> bytes:
@@ -105,7 +111,10 @@ SHAPES: Mapping[str, Shape] = {
 }
 
 
-def shape_of(head: bytes) -> Shape:
-    """Whose cancel this is."""
-    target = head.split(b" ", 2)[1].decode()
-    return next(shape for shape in SHAPES.values() if target.startswith(shape.path))
+def reply_to(head: bytes) -> bytes:
+    """What the venues answer: to a cancel what its venue does, and to whatever else that there is no such thing."""
+    method, target, _ = head.split(b" ", 2)
+    for shape in SHAPES.values():
+        if target.decode().startswith(shape.path) and method == b"DELETE":
+            return shape.reply(head)
+    return NOT_FOUND
