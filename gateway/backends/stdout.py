@@ -3,12 +3,15 @@
 import os
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
+from select import PIPE_BUF
 from threading import Event, Lock, Thread
 
 LINES_MOST = 10_000
 CHUNK_MOST = 1_000
 # Lines are gathered this long, so that a busy process wakes the writer a hundred times a second and not for each line.
 LINGER_S = 0.01
+BYTES_MOST = 2**30
 
 
 class Drops:
@@ -33,8 +36,14 @@ class Drops:
 class LineWriter:
     """A bounded queue and a thread that empties it. Where the reader is too slow, lines are dropped and counted."""
 
-    def __init__(self, descriptor: int, on_drop: Callable[[int], None], lines_most: int = LINES_MOST) -> None:
-        """`on_drop` is told how many lines were lost, from whichever thread noticed."""
+    def __init__(
+        self, descriptor: int, on_drop: Callable[[int], None], lines_most: int = LINES_MOST, *, shared: bool = False
+    ) -> None:
+        """`on_drop` is told how many lines were lost, from whichever thread noticed.
+
+        Where other processes write to the same pipe (`shared`), no write is larger than what a pipe takes as a whole.
+        """
+        self._bytes_most = PIPE_BUF if shared else BYTES_MOST
         self._descriptor = descriptor
         self._on_drop = on_drop
         self._lines_most = lines_most
@@ -72,11 +81,23 @@ class LineWriter:
             self._empty()
 
     def _empty(self) -> None:
-        while count := min(len(self._lines), CHUNK_MOST):
+        while count := self._next():
             self._in_hand = count
             if not self._put_through(b"".join([self._lines.popleft() for _ in range(count)])):
                 self._on_drop(count)
             self._in_hand = 0
+
+    def _next(self) -> int:
+        """How many lines go into the next write; one at the least."""
+        if self._bytes_most == BYTES_MOST:
+            return min(len(self._lines), CHUNK_MOST)
+        size = count = 0
+        for line in islice(self._lines, CHUNK_MOST):
+            size += len(line)
+            if count and size > self._bytes_most:
+                break
+            count += 1
+        return count
 
     def _put_through(self, data: bytes) -> bool:
         """Write all of it, however long that takes; False where nobody reads any more."""

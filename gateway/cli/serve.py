@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway.cli.workers import add_workers
+
 if TYPE_CHECKING:
     from argparse import ArgumentParser, _SubParsersAction
 
@@ -25,6 +27,7 @@ def add(commands: "_SubParsersAction[ArgumentParser]") -> None:
     """Register the commands."""
     serve = commands.add_parser("serve", help="run the service until SIGTERM, then drain")
     serve.add_argument("--config", type=Path, required=True, metavar="FILE", help="the settings, as TOML")
+    add_workers(serve)
     serve.set_defaults(run=run_serve)
     sandbox = commands.add_parser("sandbox", help="the five venues as strict local simulators")
     sandbox.add_argument(
@@ -42,14 +45,24 @@ def run_serve(options: Namespace) -> int:
     from gateway.venues import ALL
 
     seal_memory()
-    settings = load_or_tell(options.config, os.environ, ALL)
+    settings = load_or_tell(options.config, os.environ, ALL, options.workers)
     if settings is None:
         return EXIT_USAGE
     if fault := sealed_fault(settings):
         print(f"cancel-gateway: cannot start: {fault}", file=sys.stderr)
         return EXIT_USAGE
+    if options.workers > 1:
+        return run_loop(_crew(options, settings))
     reread = Reread(options.config, lambda: load(options.config, os.environ, ALL))
     return run_loop(serve_until_signalled(settings, reread=reread))
+
+
+async def _crew(options: Namespace, settings: "Settings") -> int:
+    """Look after several of us."""
+    from gateway.cli.workers import supervise
+
+    log = open_log(settings.log.level, sys.stdout.fileno(), shared=True)
+    return await supervise(options.config, settings, options.workers, log)
 
 
 def sealed_fault(settings: "Settings") -> str | None:
@@ -120,7 +133,8 @@ async def serve_until_signalled(
     """The whole life of one process; `once_up` is called with both URLs when it listens."""
     from gateway.wiring.service import running
 
-    log = open_log(settings.log.level, sys.stdout.fileno() if log_to is None else log_to)
+    descriptor = sys.stdout.fileno() if log_to is None else log_to
+    log = open_log(settings.log.level, descriptor, shared=settings.server.reuse_port)
     stop = asyncio.ensure_future(signalled())
     async with running(settings, log, reread) as service:
         if once_up is not None:
@@ -146,15 +160,16 @@ def _spare_the_collector() -> None:
     gc.set_threshold(YOUNG_MOST, *gc.get_threshold()[1:])
 
 
-def open_log(level: str, descriptor: int) -> "Journal":
-    """The log, one JSON line each."""
+def open_log(level: str, descriptor: int, *, shared: bool = False) -> "Journal":
+    """The log, one JSON line each; `shared` where other processes write to the same place."""
     import logging
 
     from gateway.backends.logs import open_journal
     from gateway.backends.stdout import Drops, LineWriter
 
     drops = Drops()
-    return open_journal(LineWriter(descriptor, drops.count), logging.getLevelNamesMapping()[level.upper()], drops.take)
+    lines = LineWriter(descriptor, drops.count, shared=shared)
+    return open_journal(lines, logging.getLevelNamesMapping()[level.upper()], drops.take)
 
 
 async def signalled() -> str:

@@ -49,6 +49,7 @@ class Server:
     drain_lag_ms: int
     max_waiting: int
     max_waiting_per_caller: int
+    reuse_port: bool = False
     tls: Tls | None = None
 
 
@@ -155,6 +156,7 @@ def _server(root: Section, folder: Path) -> Server:
             drain_lag_ms=server.whole("drain_lag_ms", 1000, 0, 60_000),
             max_waiting=server.whole("max_waiting", 10_000, 1, 1_000_000),
             max_waiting_per_caller=server.whole("max_waiting_per_caller", 2_000, 1, 1_000_000),
+            reuse_port=server.flag("reuse_port", default=False),
             tls=_tls(server, folder),
         )
 

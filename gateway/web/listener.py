@@ -148,6 +148,7 @@ class Site(web.TCPSite):
             self._port,
             ssl=self._ssl_context,
             backlog=self._backlog,
+            reuse_port=self._reuse_port,
             ssl_handshake_timeout=None if self._ssl_context is None else self.handshake_s,
         )
 

@@ -61,10 +61,11 @@ async def running(settings: Settings, log: Log, reread: Reread | None = None) ->
         front = front_of(entrance, shared, cancelling)
         vitals = vitals_of(front, shared, cancelling, entrance)
         app = caller_app(front, vitals, shared.traces.middlewares)
-        url = await _listen(ends, app, settings.server.listen, entrance.tls)
+        server = settings.server
+        url = await _listen(ends, app, server.listen, entrance.tls, shared=server.reuse_port)
         ends.callback(asyncio.create_task(Reloader(settings, entrance, told, reread).run()).cancel)
         admin = admin_app(front, vitals, console_of(front, shared))
-        admin_url = await _listen(ends, admin, settings.server.admin_listen, None)
+        admin_url = await _listen(ends, admin, server.admin_listen, None)
         ends.callback(asyncio.create_task(warm_up(shared, cancelling)).cancel)
         watchman = watchman_of(front, shared, cancelling)
         look_after(watchman, front.follower.bell, shared.link.subscription, ends)
@@ -77,11 +78,14 @@ def _times(settings: Settings) -> Times:
     return Times(server.drain_seconds, server.drain_lag_ms / MS_PER_S, slowest_ms / MS_PER_S + ANSWER_MARGIN_S)
 
 
-async def _listen(ends: AsyncExitStack, app: web.Application, where: Listen, tls: ListenerTls | None) -> str:
+async def _listen(
+    ends: AsyncExitStack, app: web.Application, where: Listen, tls: ListenerTls | None, *, shared: bool = False
+) -> str:
     runs = runner(app)
     await runs.setup()
     ends.push_async_callback(runs.cleanup)
-    await Site(runs, where.host, where.port, ssl_context=tls.context if tls else None).start()
+    context = tls.context if tls else None
+    await Site(runs, where.host, where.port, ssl_context=context, reuse_port=shared or None).start()
     host, port = runs.addresses[0][:2]
     shown = f"[{host}]" if ":" in host else host
     return f"{'https' if tls else 'http'}://{shown}:{port}"

@@ -138,3 +138,24 @@ def test_the_journal_of_the_service_tells_what_its_reader_was_too_slow_for(pipe:
         time.sleep(0.005)
 
     assert lost == 1
+
+
+def test_lines_of_several_writers_on_one_pipe_stay_whole(pipe: Pipe) -> None:
+    """A pipe takes 4096 bytes as a whole; of a larger write others may be in the middle."""
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_all()))
+    writers = [LineWriter(pipe.writer, pipe.drops.append, shared=True) for _ in range(4)]
+    rows = [bytes([65 + number]) * 700 + b"\n" for number in range(4)]
+
+    for _ in range(500):
+        for lines, row in zip(writers, rows, strict=True):
+            lines.write(row)
+    time.sleep(0.1)  # the pipe is full, and all of them wait in the middle of something
+    reader.start()
+    for lines in writers:
+        lines.close(10)
+    os.close(pipe.writer)
+    reader.join()
+
+    assert sorted(set(read[0].splitlines(keepends=True))) == rows
+    assert len(read[0].splitlines()) == 2000

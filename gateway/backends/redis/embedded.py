@@ -6,12 +6,9 @@ its own death and ours with its append-only file.
 
 import asyncio
 import contextlib
-import ctypes
 import fcntl
 import os
 import shutil
-import signal
-import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -20,10 +17,10 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
+from gateway.backends.kin import die_with
 from gateway.backends.redis.socket_path import SOCKET, socket_folder
 from gateway.backends.redis.startup import EmbeddedError, dismiss_orphan, last_words, wait_until_ready
 
-PR_SET_PDEATHSIG = 1
 SERVERS = ("valkey-server", "redis-server")
 FIRST_PAUSE_S, LONGEST_PAUSE_S, CALM_S = 0.02, 2.0, 10.0
 PATIENCE_S = 5.0
@@ -111,7 +108,7 @@ class EmbeddedRedis:
                 stderr=log,
                 # A Ctrl-C at the terminal is for us alone: the server has to outlive our draining.
                 start_new_session=True,
-                preexec_fn=_die_with(os.getpid()),
+                preexec_fn=die_with(os.getpid()),
             )
         try:
             await wait_until_ready(self._socket, self._process)
@@ -180,17 +177,3 @@ def _options(data_dir: Path, socket: Path) -> tuple[str, ...]:
         *("--dir", str(data_dir), "--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
         *("--maxmemory-policy", "noeviction", "--loglevel", "notice"),
     )
-
-
-def _die_with(parent: int) -> Callable[[], None] | None:
-    """What the new process does first, so that the kernel kills it when we die; only Linux can."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl
-
-    def die_with_parent() -> None:
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return die_with_parent
