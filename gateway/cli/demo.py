@@ -102,7 +102,7 @@ async def _demo(options: Namespace) -> int:
 
         async def show(url: str, admin_url: str) -> None:
             open_orders = await _make_orders(sandbox)
-            print(f"\ngateway   {url}\nadmin     {admin_url}  (/metrics /healthz /readyz)")
+            print(f"\ngateway   {url}\nadmin     {admin_url}  (/docs /metrics /healthz /readyz)")
             print(f"console   {admin_url}/console#token={token}")
             print("\n".join(f"{venue.id:<9} {venue.base_url}" for venue in sandbox.venues.values()))
             print(f"files     {config.parent}  (config, secrets, gateway.log)\n")

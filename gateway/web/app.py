@@ -64,6 +64,9 @@ def admin_app(front: Front, vitals: health.Vitals, console: Console) -> web.Appl
     app.router.add_get("/healthz", health.alive)
     app.router.add_get("/readyz", health.ready)
     app.router.add_get("/metrics", health.metrics)
+    # For people with a browser, who have no header to put a token into; the page tells nothing of anybody.
+    app.router.add_get("/openapi.json", show_openapi, allow_head=False)
+    app.router.add_get("/docs", show_docs, allow_head=False)
     add_console(app, front, console)
     return app
 

@@ -1,7 +1,9 @@
 """The contract as OpenAPI 3.1, made from the tables that the code runs by, and a page of it that works offline."""
 
 import re
+from collections.abc import Iterator
 from html import escape
+from typing import Any
 
 import orjson
 from aiohttp import web
@@ -217,7 +219,7 @@ def document(venues: list[str]) -> dict[str, object]:
         "info": {"title": "cancel-gateway", "version": __version__, "summary": "Gets an order cancelled, safely."},
         "security": [{"token": []}, {"certificate": []}],
         "paths": {
-            "/orders/{venue}/{ref}": {"delete": _cancel(venues)},
+            SINGLE: {"delete": _cancel(venues)},
             "/orders/{venue}": {"delete": kill_operation(venues)},
             "/cancels": {"post": many_operation()},
             "/cancels/{id}": {"get": _read(f"One cancel's record: {states}", "Record", [record])},
@@ -244,17 +246,20 @@ async def show_openapi(request: web.Request) -> web.Response:
 
 
 WORD = re.compile(r"`([^`]+)`")
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>cancel-gateway</title>
-<meta name="viewport" content="width=device-width">
+SINGLE = "/orders/{venue}/{ref}"
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>cancel-gateway: the calls</title>
+<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
 <style>body{{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}
-table{{border-collapse:collapse;width:100%}}td,th{{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #8884}}
-code{{font-size:.95em}}@media(prefers-color-scheme:dark){{body{{background:#111;color:#ddd}}}}</style>
-<h1>cancel-gateway {version}</h1><p>Venues served here: {venues}. The whole contract: <a href="/openapi.json">
-<code>/openapi.json</code></a>.</p><h2><code>DELETE /orders/{{venue}}/{{ref}}</code></h2>
-<table><tr><th>where<th>name<th>meaning{parameters}</table><h2>Outcomes</h2>
-<table><tr><th>outcome<th>status<th>means{outcomes}</table>
-<h2>Others</h2><p><code>DELETE /orders/{{venue}}</code> (kill switch), <code>POST /cancels</code> (many at once),
-<code>GET /cancels/{{id}}</code>, <code>GET /venues</code></p></html>"""
+table{{border-collapse:collapse;width:100%}}td,th{{text-align:left;vertical-align:top;padding:.3rem .6rem;
+border-bottom:1px solid #8884}}code{{font-size:.95em;overflow-wrap:anywhere}}pre{{overflow-x:auto;padding:.8rem;
+border:1px solid #8884;border-radius:.4rem}}h2{{margin-top:2.5rem}}div{{overflow-x:auto}}</style>
+<h1>cancel-gateway {version}</h1><p>Venues served here: {venues}. The whole contract, for generators and machines:
+<a href="openapi.json"><code>/openapi.json</code></a>.</p><h2><code>DELETE /orders/{{venue}}/{{ref}}</code></h2>
+<pre>curl -X DELETE -H "Authorization: Bearer $TOKEN" -H "Idempotency-Key: $KEY" \\
+  "$URL/orders/{example}/12345?by=order_id&amp;wait=terminal"</pre>
+<div><table><tr><th>where<th>name<th>meaning{parameters}</table></div><h2>Outcomes</h2>
+<div><table><tr><th>outcome<th>status<th>means{outcomes}</table></div>
+<h2>The other calls</h2><div><table><tr><th>call<th>does<th>takes{others}</table></div></html>"""
 
 
 def _prose(text: str) -> str:
@@ -273,7 +278,23 @@ def page(venues: list[str]) -> str:
         f"<tr><td><code>{outcome}</code><td>{meaning.status}<td>{escape(meaning.title)}"
         for outcome, meaning in MEANINGS.items()
     )
-    return PAGE.format(version=__version__, venues=", ".join(venues), parameters=cells, outcomes=rows)
+    others = "".join(_others(document(venues)["paths"]))
+    example = venues[0] if venues else "hashkey"
+    return PAGE.format(
+        version=__version__,
+        venues=", ".join(venues),
+        example=example,
+        parameters=cells,
+        outcomes=rows,
+        others=others,
+    )
+
+
+def _others(paths: Any) -> Iterator[str]:  # noqa: ANN401  the document is plain JSON
+    for path, operations in paths.items():
+        for method, said in operations.items() if path != SINGLE else ():
+            takes = ", ".join(f"<code>{escape(each['name'])}</code>" for each in said.get("parameters", ()))
+            yield f"<tr><td><code>{method.upper()} {escape(path)}</code><td>{_prose(said['summary'])}<td>{takes}"
 
 
 async def show_docs(request: web.Request) -> web.Response:

@@ -131,6 +131,13 @@ async def test_the_page_and_its_parts_need_no_token_and_come_from_here_alone(des
             assert set(re.findall(r'from "\./([^"]+)"', text)) <= set(TYPES)
 
 
+@pytest.mark.parametrize(("path", "kind"), [("/docs", "text/html"), ("/openapi.json", "application/json")])
+async def test_the_description_of_the_calls_can_be_read_with_a_browser(desk: Desk, path: str, kind: str) -> None:
+    async with desk.http.get(desk.url + path) as reply:
+        assert (reply.status, reply.content_type) == (200, kind)
+        assert "/orders/{venue}/{ref}" in await reply.text()
+
+
 async def test_nothing_but_our_own_files_can_run_in_the_page(desk: Desk) -> None:
     async with desk.http.get(f"{desk.url}/console") as reply:
         page, headers = await reply.text(), reply.headers
