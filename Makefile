@@ -32,6 +32,12 @@ admission: $(VENV)/.test ## limits held by three gateways through faults, counte
 rotation: $(VENV)/.test ## keys rotated and stores lost under 200 cancels/s, for every secret store; 3 min
 	@CANCEL_GATEWAY_ROTATION_S=10 $(BIN)/python -m pytest -q --timeout 180 tests/service/test_service_rotation.py
 
+.PHONY: outage
+OUTAGE_S ?= 600
+outage: $(VENV)/.test ## a real OpenBao away for OUTAGE_S=600 seconds under 40 cancels/s, and a new key in it when it is back
+	@CANCEL_GATEWAY_OUTAGE_S=$(OUTAGE_S) $(BIN)/python -m pytest -q -s --timeout 3600 \
+	  tests/service/test_service_rotation.py -k away_for_long
+
 .PHONY: schedules truth
 SCHEDULES ?= 10000
 schedules: $(VENV)/.test ## SCHEDULES random fault schedules (10,000) on virtual time, each held against the venue's book; 15 min

@@ -29,6 +29,10 @@ from gateway.sandbox.server import Sandbox
 PER_S = 200
 LONG_RUN = os.environ.get("CANCEL_GATEWAY_ROTATION_S")  # `make rotation`
 LOAD_S = float(LONG_RUN or "1")
+OUTAGE_S = float(os.environ.get("CANCEL_GATEWAY_OUTAGE_S", "2"))  # `make outage`
+OUTAGE_PER_S, TAIL_S = 40, 3.0
+STALE_S = 3600
+REFRESH_S, SLACK_S = (60, 10.0) if OUTAGE_S > 60 else (1, 2.0)
 DESK = Account(VenueId("hashkey"), "desk-a")
 OLD = DEFAULT_CREDENTIALS["hashkey"]["desk-a"]
 NEW = {"api_key": "rotated-key-of-desk-a", "secret": "rotated-secret-of-desk-a"}
@@ -50,14 +54,14 @@ class Scene:
     gateway: Gateway
     said: list[Said] = field(default_factory=list)
 
-    async def load(self, seconds: float) -> None:
+    async def load(self, seconds: float, per_s: float = PER_S) -> None:
         """So many cancels a second, each for an order of its own, whatever becomes of the others."""
-        count = round(PER_S * seconds)
+        count = round(per_s * seconds)
         orders = await self.rig.orders("hashkey", count, account="desk-a")
         began = time.monotonic()
         async with asyncio.TaskGroup() as tasks:
             for number, order in enumerate(orders):
-                await asyncio.sleep(began + number / PER_S - time.monotonic())
+                await asyncio.sleep(began + number / per_s - time.monotonic())
                 tasks.create_task(self._cancel(order["order_id"]))
 
     async def _cancel(self, order_id: str) -> None:
@@ -75,10 +79,10 @@ class Scene:
         states = (await self.rig.desk().call("GET", "/venues")).json["venues"]
         return next(each for each in states if (each["venue"], each["account"]) == DESK_SHOWN)
 
-    async def until(self, **wanted: object) -> float:
+    async def until(self, within_s: float = 15, **wanted: object) -> float:
         """Wait until the account stands so; how long it took."""
         began = time.monotonic()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(within_s):
             while not wanted.items() <= (await self.credential()).items():  # noqa: ASYNC110  another process
                 await asyncio.sleep(0.02)
         return time.monotonic() - began
@@ -92,12 +96,14 @@ DESK_SHOWN = (DESK.venue, DESK.name)
 
 @asynccontextmanager
 async def scene_of(
-    provider: str, sandbox: Sandbox, valkey: Server, folder: Path, bao: Bao, moto: Moto
+    provider: str, sandbox: Sandbox, valkey: Server, folder: Path, bao: Bao, moto: Moto, refresh_s: int = 1
 ) -> AsyncIterator[Scene]:
     with rig_of(provider, folder, bao, moto) as store:
         store.put(DESK, OLD)
         secrets, environment = secrets_of(store)
-        tree = tree_of(sandbox, rested(valkey), folder, batching=False) | {"secrets": secrets}
+        tree = tree_of(sandbox, rested(valkey), folder, batching=False) | {
+            "secrets": secrets | {"refresh_seconds": refresh_s, "stale_seconds": STALE_S}
+        }
         tree["venues"] = {"hashkey": tree["venues"]["hashkey"]}
         with serving(tree, folder / "service", warm=False, **environment) as gateway:  # type: ignore[arg-type]  # none is called warm
             async with caller_session() as http:
@@ -178,3 +184,26 @@ async def test_outage_of_the_store_under_load_fails_no_cancel(scene: Scene) -> N
     assert (await scene.credential())["credential_version"] != version
     assert back_s < 3
     assert len(scene.gateway.lines("credential.store_down")) == 1
+
+
+async def test_load_goes_on_while_vault_is_away_for_long_and_a_new_key_is_read_in_time(
+    sandbox: Sandbox, valkey_session: Server, tmp_path: Path, bao_session: Bao, moto_session: Moto
+) -> None:
+    """With the intervals of a real deployment where the outage is long: `make outage` is away for ten minutes."""
+    away = scene_of("vault", sandbox, valkey_session, tmp_path, bao_session, moto_session, REFRESH_S)
+    async with away as scene:
+        scene.store.lose()
+        await scene.load(OUTAGE_S, OUTAGE_PER_S)
+        await scene.until(credential="stale")
+        stale = await scene.credential()
+        scene.store.find()
+        await asyncio.to_thread(scene.store.put, DESK, NEW)
+        load = asyncio.create_task(scene.load(REFRESH_S + TAIL_S, OUTAGE_PER_S))
+        back_s = await scene.until(REFRESH_S + SLACK_S + 15, credential="ok")
+        await load
+
+        print(f"{OUTAGE_S:g} s away, refresh {REFRESH_S} s: {dict(scene.outcomes())}, fresh after {back_s:.2f} s")  # noqa: T201  the figures of `make outage`
+        assert scene.outcomes() == {"cancelled": len(scene.said)}
+        assert (await scene.credential())["credential_version"] != stale["credential_version"]
+        assert back_s < REFRESH_S + SLACK_S
+        assert len(scene.gateway.lines("credential.store_down")) == 1
