@@ -21,7 +21,7 @@ from redis.retry import Retry
 from gateway.backends.redis.embedded import find_server
 
 ROOT = Path(__file__).parents[2]
-START_S, STOP_S = 20.0, 10.0
+START_S, STOP_S = 60.0, 10.0
 LIBRARY = next(iter(sorted(Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1"))), None)
 
 

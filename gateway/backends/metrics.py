@@ -240,6 +240,7 @@ class Metrics:
             del self._next[wanted]
             for look in self._looks:
                 look()
+            self._process.tasks.set(len(asyncio.all_tasks()))
             make = self._openmetrics if wanted != PLAIN else partial(generate_latest, self._registry)
             return await asyncio.to_thread(make)
 

@@ -97,6 +97,7 @@ class ProcessSeries:
     tls_reloads: dict[str, Counter]
     trail_dropped: Counter
     trail_waiting: Gauge
+    tasks: Gauge
 
 
 def _unit(name: str) -> str:
@@ -175,6 +176,7 @@ class Register:
         self.log_dropped = count("log_dropped", "Log lines dropped because the reader of stdout was too slow.")
         self.trail_dropped = count("trail_dropped", "Decisions that the audit trail lost; it says where.")
         self.trail_waiting = level("trail_waiting", "Entries of the audit trail that are not stored yet.")
+        self.tasks = level("tasks", "Tasks of the event loop; at rest it stays the same.")
 
     def _count(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(PREFIX + name, text, labels, registry=self._registry)
@@ -240,4 +242,5 @@ class Register:
             tls_reloads={result: self.tls_reloads.labels(result) for result in RELOADS},
             trail_dropped=self.trail_dropped,
             trail_waiting=self.trail_waiting,
+            tasks=self.tasks,
         )

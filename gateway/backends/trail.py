@@ -169,6 +169,7 @@ class RedisTrail:
             case [b"behind", int(known)]:
                 # Where we do not have them any more either, the hole stays, for everybody to find.
                 self._forced = not self._backlog.recall(known)
+                self._told = (0, 0.0)  # the list of trails went with it
                 self._watch.log.event("trail.behind", known=known, healed=not self._forced)
             case _:
                 raise odd()

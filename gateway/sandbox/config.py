@@ -19,6 +19,7 @@ CREDENTIAL_FIELDS: Final[Mapping[str, frozenset[str]]] = {
 }
 OPTIONAL_CREDENTIAL_FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "etna": frozenset({"verification_code"}),  # asks for a second factor
+    "hashkey": frozenset({"of"}),  # a further key of the account of that name
 }
 
 # Published on purpose: they open nothing but this sandbox.

@@ -210,6 +210,7 @@ class Control:
             "quantity": plain(order.quantity),
             "filled": plain(order.filled),
             "changed_by": order.changed_by,
+            "changed_ms": order.updated_ms,
         }
 
 

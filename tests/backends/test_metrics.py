@@ -54,6 +54,7 @@ BESIDES: dict[str, set[str]] = {
     "trail_dropped_total": set(),
     "trail_waiting": set(),
     "waited_in_vain_total": {"venue"},
+    "tasks": set(),
     "jwks_fetch_total": {"result"},
     "config_reload_total": {"result"},
     "config_last_reload_successful": set(),

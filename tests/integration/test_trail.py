@@ -175,6 +175,20 @@ async def test_entries_that_are_lost_for_good_are_found(tmp_path: Path, witness:
     assert not witness.named("trail.behind")[0]["healed"]
 
 
+async def test_trail_whose_store_lost_everything_is_listed_again_with_its_next_entry(
+    tmp_path: Path, witness: Witness
+) -> None:
+    """Otherwise nobody would find the trail of a process that is killed within the minute."""
+    with server_on_socket(find_server(), tmp_path) as server:
+        async with writing(server.url, witness) as trail:
+            await stored(server, 1)
+            await eventually(lambda: server.client.hexists(keys.trails(), STREAM))
+            server.client.flushall()
+            trail.note(Gap(1))
+
+            await eventually(lambda: server.client.hexists(keys.trails(), STREAM))
+
+
 async def test_call_whose_answer_was_lost_is_not_stored_twice(tmp_path: Path, witness: Witness) -> None:
     with server_on_socket(find_server(), tmp_path) as server:
         async with writing(server.url, witness) as trail:
