@@ -32,6 +32,12 @@ admission: $(VENV)/.test ## limits held by three gateways through faults, counte
 rotation: $(VENV)/.test ## keys rotated and stores lost under 200 cancels/s, for every secret store; 3 min
 	@CANCEL_GATEWAY_ROTATION_S=10 $(BIN)/python -m pytest -q --timeout 180 tests/service/test_service_rotation.py
 
+.PHONY: soak
+SOAK_S ?= 1800
+SOAK ?=
+soak: $(VENV)/.test ## SOAK_S=1800 seconds of load and random faults on three gateways, then every account squared; SOAK="--seed 7" replays
+	@PYTHONPATH=. $(BIN)/python -m bench.soak --seconds $(SOAK_S) $(SOAK)
+
 .PHONY: outage
 OUTAGE_S ?= 600
 outage: $(VENV)/.test ## a real OpenBao away for OUTAGE_S=600 seconds under 40 cancels/s, and a new key in it when it is back
