@@ -23,6 +23,7 @@ run: $(VENV)/.run ## a gateway with its own Redis and five sandbox venues; the f
 
 test: $(VENV)/.test ## the whole test suite
 	@echo "not in it: make admission (three gateways under load and faults, judged by arrival times; wants a quiet machine)"
+	@echo "nor: make soak-check (three gateways under random faults, every account squared; 40 s, likewise)"
 	@echo "nor: make ops-check (a real Prometheus and Alertmanager beside a gateway)"
 	@.ci/suite $(BIN) $(TESTS)
 
@@ -32,11 +33,14 @@ admission: $(VENV)/.test ## limits held by three gateways through faults, counte
 rotation: $(VENV)/.test ## keys rotated and stores lost under 200 cancels/s, for every secret store; 3 min
 	@CANCEL_GATEWAY_ROTATION_S=10 $(BIN)/python -m pytest -q --timeout 180 tests/service/test_service_rotation.py
 
-.PHONY: soak
+.PHONY: soak soak-check
 SOAK_S ?= 1800
 SOAK ?=
 soak: $(VENV)/.test ## SOAK_S=1800 seconds of load and random faults on three gateways, then every account squared; SOAK="--seed 7" replays
 	@PYTHONPATH=. $(BIN)/python -m bench.soak --seconds $(SOAK_S) $(SOAK)
+
+soak-check: $(VENV)/.test ## the same in short, 40 s; wants a machine that is not starved
+	@$(BIN)/python -m pytest -q tests/soak
 
 .PHONY: outage
 OUTAGE_S ?= 600
