@@ -279,7 +279,7 @@ def page(venues: list[str]) -> str:
         for outcome, meaning in MEANINGS.items()
     )
     others = "".join(_others(document(venues)["paths"]))
-    example = venues[0] if venues else "hashkey"
+    example = (*venues, "VENUE")[0]
     return PAGE.format(
         version=__version__,
         venues=", ".join(venues),
