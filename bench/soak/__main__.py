@@ -61,7 +61,7 @@ async def _expired(made: Scene) -> None:
     until = time.monotonic() + EXPIRY_S
     while time.monotonic() < until:
         kinds, _ = await asyncio.to_thread(left_in, made)
-        if not {"rec", "ord", "idem"} & kinds.keys():
+        if not {"rec", "idem"} & kinds.keys():
             return
         await asyncio.sleep(LOOK_S)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.soak.load import DEFINITE, GONE_404, NO_ANSWER, Call, Look, Wish
+from bench.soak.load import DEFINITE, GONE_404, NO_ANSWER, READS_BY_CANCELLING, Call, Look, Wish
 from bench.soak.scene import TTL_S
 from bench.soak.store import Loss
 from gateway.core.idempotency import made_ms, parse_record_id
@@ -21,8 +21,6 @@ MEANS: Mapping[str, frozenset[str]] = {
     "not_found": frozenset(),  # every order is on the book
     "closed": frozenset({"cancelled", "filled"}),
 }
-READS_BY_CANCELLING = frozenset({"b2trader"})
-"""Without a call that reads, a cancel of an order that is gone tells that it is."""
 PROMISES_NOTHING = frozenset({"unknown", "in_progress", NO_ANSWER})
 BUGS = frozenset({"internal", "invalid_request", "ambiguous_ref", "unauthenticated", "forbidden", "unknown_venue",
                   "unknown_account", "key_reused"})  # fmt: skip

@@ -19,10 +19,14 @@ DEFINITE = frozenset(
 STANDING = frozenset({"terminal", "refused"})
 NO_ANSWER, GONE_404 = "no answer", 404
 NEW_KEY_AFTER_S, PATIENCE_S = 12.0, 90.0
+# Where no call reads an order, "not open" is not believed for 20 s; whoever asks under a new key begins anew.
+NEW_KEY_WITHOUT_READS_S = 32.0
 PAUSE_S, PAUSE_MOST_S = 0.3, 2.0
 LOOK_AFTER_S, LOOK_EVERY_S, LOOKS_FOR_S = (1.0, 4.0), 2.0, 45.0
 # Loopring finds a client id only among the orders that it lists at once, so that with many orders some stay unknown.
 BY_CLIENT_ID = frozenset({"orderly", "hashkey"})
+READS_BY_CANCELLING = frozenset({"b2trader"})
+"""Without a call that reads, a cancel of an order that is gone tells that it is."""
 SHARES = {"leaves": 0.15, "urgent": 0.15, "terminal": 0.15, "client_id": 0.3}
 ORDERS_AT_ONCE = 40
 MISSING_MOST = 8
@@ -160,7 +164,8 @@ class Load:
             # Whoever was told nothing at all asks again: otherwise he could not even know of his record.
             if call.outcome in DEFINITE or (wish.leaves and call.outcome != NO_ANSWER) or age_s > PATIENCE_S:
                 break
-            if call.outcome == "unknown" and age_s > NEW_KEY_AFTER_S:
+            new_key_s = NEW_KEY_WITHOUT_READS_S if wish.venue in READS_BY_CANCELLING else NEW_KEY_AFTER_S
+            if call.outcome == "unknown" and age_s > new_key_s:
                 key = f"wish-{wish.number}-{len(wish.calls)}"
             await asyncio.sleep(self._pause_s(len(wish.calls)))
             replica = self.chance.randrange(REPLICAS)

@@ -15,7 +15,8 @@ ELDER = 0
 LAST_CALM = 0.12
 # In which of these the venue may have acted without saying so. An error in its own words is always honest: a venue that
 # lies in them can't be seen through by anybody.
-EITHER_WAY = frozenset({"hang", "malformed", "html", "wrong_content_type", "huge_body", "gzip_bomb", "server_error"})
+# So is a whole answer of another type.
+EITHER_WAY = frozenset({"hang", "malformed", "html", "huge_body", "gzip_bomb", "server_error"})
 SHUTTING = frozenset({"rate_limited", "banned", "forbidden"})
 REBUFFS = frozenset({"auth_failure", "error_code", "string_codes"})
 EVERY_S = {"venue": 2.5, "gateway": 9.0, "store": 21.0}

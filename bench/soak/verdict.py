@@ -12,8 +12,9 @@ from bench.soak.accounts import Excuses, Squared, Trail, Truth, squared
 from bench.soak.deeds import Doer
 from bench.soak.gauges import Gauges, growth, left_in
 from bench.soak.load import Load
-from bench.soak.scene import ENTRIES_MOST, Scene
+from bench.soak.scene import ENTRIES_MOST, TTL_S, Scene
 from bench.soak.trails import Trails, audit
+from gateway.backends.records import MEMORY_MS
 
 STORIES_SHOWN = 5
 LONG_ENOUGH_S = 300.0
@@ -21,7 +22,8 @@ LONG_ENOUGH_S = 300.0
 MEMORY_PART, MEMORY_SLACK_MB = 0.08, 2.0
 FDS_SLACK, TASKS_SLACK = 12, 12
 TRAIL_SLACK = 1000
-EXPECTED_LINES = ("{",)
+PEAK, FIXED_KEYS = 1.5, 200
+"""After a fault there are more answers for a while; so many keys there may be for accounts and processes."""
 
 
 @dataclass(slots=True)
@@ -170,10 +172,18 @@ def _grown(result: Result, run: Run) -> None:
     if run.load_s >= LONG_ENOUGH_S:
         told = f"{memory.early:.1f} -> {memory.late:.1f} MB"
         result.promise("memory stays", told, kept=memory.within(MEMORY_PART, MEMORY_SLACK_MB))
-        result.promise("the store's keys stay", f"{keys.early:g} -> {keys.late:g}", kept=keys.within(0.3, 200))
         _at_rest(result, "descriptors", fds.early, [one.fds for one in elder], FDS_SLACK)
+    most = _keys_most(run)
+    result.promise(f"the store's keys are at most {most}", f"{keys.most:g}", kept=keys.most <= most)
     _at_rest(result, "tasks", tasks.early, [one.tasks for one in elder if one.tasks is not None], TASKS_SLACK)
     _left_over(result, run)
+
+
+def _keys_most(run: Run) -> int:
+    """Each answer leaves a record and a key for as long as records are kept, each order that is gone is remembered."""
+    answers, wishes = run.load.outcomes.total(), len(run.load.wishes)
+    kept_s, remembered_s = min(TTL_S, run.load_s), min(MEMORY_MS / 1000, run.load_s)
+    return int((answers * kept_s * 2 + wishes * remembered_s) / run.load_s * PEAK) + FIXED_KEYS
 
 
 def _at_rest(result: Result, name: str, early: float, values: list[float] | list[int], slack: float) -> None:
@@ -187,7 +197,7 @@ def _left_over(result: Result, run: Run) -> None:
     kinds, stuck = left_in(run.scene)
     result.promise("every key expires that is not one of a fixed set", stuck[:3] or "yes", kept=not stuck)
     if run.expired:
-        rest = {kind: count for kind, count in kinds.items() if kind in {"rec", "ord", "idem"}}
+        rest = {kind: count for kind, count in kinds.items() if kind in {"rec", "idem"}}
         result.promise("a while after the load no record is left", rest or "none", kept=not rest)
     result.notes["keys in the end"] = kinds
 
