@@ -23,7 +23,7 @@ from gateway.ports import Clock, Unavailable
 PROBE_US = 10_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Form:
     """What stays the same of each question about the same demands: `keys` are the gates and the holders."""
 
@@ -66,8 +66,11 @@ class Admittance:
 
     def arguments(self, form: Form) -> tuple[Argument, ...]:
         """What admit.lua reads, with what is expected of each holder's time now."""
-        now = self.clock.monotonic()
-        return (*form.before, *(clock.expected_us(now) for clock in form.clocks), *form.after)
+        return (*form.before, *self.expected_us(form, self.clock.monotonic()), *form.after)
+
+    def expected_us(self, form: Form, now: float) -> list[int]:
+        """What is expected of each holder's time."""
+        return [clock.expected_us(now) for clock in form.clocks]
 
     def told(self, asked: float, form: Form, times: Sequence[Reply], lost: Sequence[Reply]) -> float:
         """Take in each holder's time, and pass on what was lost; by our clock, the latest moment of the first time."""

@@ -9,7 +9,6 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as PLAIN
 from prometheus_client.openmetrics import exposition as openmetrics
 
 from gateway.backends.auditor import Auditor
-from gateway.backends.exemplars import WithExemplars
 from gateway.backends.series import OTHER, Register
 from gateway.core.admission import Demand
 from gateway.core.breaker import BreakerScope
@@ -33,7 +32,6 @@ class Metrics:
         self._venues = {venue: register.venue(venue) for venue in venues}
         self._answers = {venue: register.answers(venue) for venue in (*self._venues, OTHER)}
         self._process = register.process()
-        self._with_exemplars = WithExemplars(self._registry, register.traced)
         self._auditor = auditor
         self._looks: list[Callable[[], None]] = []
         self._now = now
@@ -70,7 +68,7 @@ class Metrics:
         """A cancel was answered; `venue` may be anything a caller wrote."""
         series = self._answers.get(venue or OTHER) or self._answers[OTHER]
         series.requests[lane, outcome].inc()
-        series.request_s[lane].observe(seconds, request_id)
+        series.request_s[lane].trace(seconds, request_id)
 
     def phase(self, venue: VenueId, verb: str, seconds: float) -> None:
         """How long one verb of the path took."""
@@ -101,7 +99,7 @@ class Metrics:
 
     def terminal(self, venue: VenueId, seconds: float, request_id: str) -> None:
         """An order was proven gone, so long after it was asked for."""
-        self._venues[venue].time_to_terminal_s.observe(seconds, request_id)
+        self._venues[venue].time_to_terminal_s.trace(seconds, request_id)
 
     def replayed(self, venue: VenueId) -> None:
         """An answer repeated a stored one."""
@@ -121,9 +119,9 @@ class Metrics:
         """An unknown was settled, or given up, so long after it was asked for."""
         series = self._venues[venue]
         series.unknown_resolved.get(outcome, series.unknown_resolved[Outcome.UNKNOWN]).inc()
-        series.unknown_resolution_s.observe(age_s, request_id)
+        series.unknown_resolution_s.trace(age_s, request_id)
         if MEANINGS[outcome].final:
-            series.time_to_terminal_s.observe(age_s, request_id)
+            series.time_to_terminal_s.trace(age_s, request_id)
 
     def gate_shut(self, venue: VenueId, refusal: Throttled) -> None:
         """A venue shut us out, in an answer to this process."""
@@ -245,5 +243,5 @@ class Metrics:
             return await asyncio.to_thread(make)
 
     def _openmetrics(self) -> bytes:
-        made: bytes = openmetrics.generate_latest(self._with_exemplars)  # type: ignore[no-untyped-call]  # likewise
+        made: bytes = openmetrics.generate_latest(self._registry)  # type: ignore[no-untyped-call]  # likewise
         return made

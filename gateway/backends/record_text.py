@@ -5,20 +5,9 @@ from collections.abc import Iterable, Mapping
 import orjson
 
 from gateway.backends.redis.link import Argument, Reply
-from gateway.core.idempotency import Claim, Record, State, Step, parse_record_id
+from gateway.core.idempotency import Record, State, Step, parse_record_id
 from gateway.core.model import By
 from gateway.core.outcome import Outcome
-
-
-def written(claim: Claim) -> tuple[str, ...]:
-    """What a claim writes of a wish, besides what its script knows better."""
-    order = claim.cancel.order
-    symbol = () if order.symbol is None else ("symbol", order.symbol)
-    return (
-        *("id", str(claim.id), "by", order.by.value, "ref", order.value),
-        *("caller", claim.caller, "request_id", claim.request_id),
-        *symbol,
-    )
 
 
 def note(record: Record) -> tuple[Argument, ...]:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from gateway.backends.admittance import Admittance, Form, gated, odd, slot
+from gateway.backends.claim_words import Asking, Frame, claim_words, frame, settle_words
 from gateway.backends.marking import Marking
-from gateway.backends.record_text import fields_of, note, read, steps_text, written
-from gateway.backends.redis.link import Argument, Link, Reply
+from gateway.backends.record_text import fields_of, note, read, steps_text
+from gateway.backends.redis.link import Link, Reply
 from gateway.backends.redis.scripts import CLAIM, GET, KEY_FREE, POSTPONE, RESTORE, SERVER_TIME, SETTLE, TAKE
 from gateway.core import keys
 from gateway.core.admission import Demand, Gated, Slot
@@ -34,13 +35,8 @@ from gateway.core.model import Account
 from gateway.ports import LocalRecord, Taken, Unavailable
 
 MS_PER_S = 1000
-# How long an order that is known to be gone is not asked for again: longer than any retry storm.
-MEMORY_MS = 300_000
-# The first look at an unknown: a venue that was slow may have an answer to read by then.
-FIRST_LOOK_MS = 500
 # Nobody looks again before: many who ask for one record must not use up the venue's query limit.
 REST_MS = 1000
-TRUSTED, UNTRUSTED = "1", "0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +74,7 @@ class RedisRecords:
         self._ttl_ms = ttl_seconds * MS_PER_S
         self._admittance = admittance
         self._marking = Marking(link, admittance)
+        self._frames: dict[Form, Frame] = {}
 
     async def claim(self, claim: Claim, demands: tuple[Demand, ...], patience_us: int) -> Claimed | Gated:
         """Write the wish down unless it is known; where `demands` has a slot at once, take it and mark it sent."""
@@ -87,9 +84,9 @@ class RedisRecords:
         self, elsewhere: Elsewhere | None, claim: Claim, demands: tuple[Demand, ...], patience_us: int
     ) -> Claimed | Gated:
         """The same on a cluster, once other slots were asked."""
-        claimed = await self._claim(elsewhere, claim, demands, patience_us, TRUSTED)
+        claimed = await self._claim(claim, demands, patience_us, _asking(claim, elsewhere))
         if claimed is None:
-            claimed = await self._claim(elsewhere, claim, demands, patience_us, UNTRUSTED)
+            claimed = await self._claim(claim, demands, patience_us, _asking(claim, elsewhere, trusted=False))
         if claimed is None:
             raise Unavailable("redis", "a record that can't be read where none was asked for")
         return claimed
@@ -100,15 +97,8 @@ class RedisRecords:
 
     async def settle(self, record: RecordId, fence: int, settlement: Settlement) -> bool:
         """Write what came of it; `refused` also frees the key and the order. False where the step is illegal."""
-        gone, account = settlement.gone, record.account
         name = keys.record(record)
-        remembered = name if gone is None else keys.order(account, gone.by, gone.value)
-        arguments = (
-            *(SERVER_TIME, fence, settlement.state.value, settlement.outcome.value, settlement.body, settlement.at_ms),
-            *(settlement.attempts, steps_text(settlement.steps), FIRST_LOOK_MS, MEMORY_MS, keys.SETTLED),
-        )
-        names = (name, keys.leases(account), keys.unknown(account), remembered)
-        settled = await self._link.run(SETTLE, names, arguments)
+        settled = await self._link.say(SETTLE, (name,), settle_words(record, fence, settlement))
         if isinstance(settled, bytes):
             await self._free(settled.decode(), name)
         return settled != 0
@@ -184,14 +174,15 @@ class RedisRecords:
         return read(fields_of(reply)) if isinstance(reply, list) else None
 
     async def _claim(
-        self, elsewhere: Elsewhere | None, claim: Claim, demands: tuple[Demand, ...], patience_us: int, trust: str
+        self, claim: Claim, demands: tuple[Demand, ...], patience_us: int, asking: Asking
     ) -> Claimed | Gated | None:
         """One round trip; None where what is known can't be read."""
         admittance, form = self._admittance, self._admittance.form(claim.cancel.account, demands)
+        if (known := self._frames.get(form)) is None:
+            known = self._frames[form] = frame(claim.cancel.account, form, self._ttl_ms)
         asked = admittance.clock.monotonic()
-        names = (*_claim_keys(claim, elsewhere), *form.keys)
-        arguments = self._claim_arguments(elsewhere, claim, patience_us, trust)
-        match await self._link.run(CLAIM, names, (*arguments, *admittance.arguments(form))):
+        said = claim_words(known, claim, asking, patience_us, admittance.expected_us(form, asked))
+        match await self._link.say(CLAIM, (asking.order,), said):
             case [b"fresh", int(fence), int(wait_us), list(times), list(lost), *rest]:
                 moment = admittance.told(asked, form, times, lost)
                 return Fresh(fence, _slot(moment, times, form, rest), wait_us)
@@ -211,22 +202,6 @@ class RedisRecords:
             case _:
                 raise odd()
 
-    def _claim_arguments(
-        self, elsewhere: Elsewhere | None, claim: Claim, patience_us: int, trust: str
-    ) -> tuple[Argument, ...]:
-        fields = written(claim) if elsewhere is None else (*written(claim), *elsewhere.fields)
-        return (
-            patience_us,
-            fingerprint(claim.cancel) if elsewhere is None and claim.key is not None else "",
-            trust,
-            claim.at_ms,
-            max(1, claim.lease_ms),
-            self._ttl_ms,
-            "" if elsewhere is None else elsewhere.said,
-            len(fields),
-            *fields,
-        )
-
 
 def _slot(moment: float, times: Sequence[Reply], form: Form, rest: Sequence[Reply]) -> Slot | None:
     """The slot that a claim took, if it took one."""
@@ -239,10 +214,8 @@ def _slot(moment: float, times: Sequence[Reply], form: Form, rest: Sequence[Repl
             raise odd()
 
 
-def _claim_keys(claim: Claim, elsewhere: Elsewhere | None) -> tuple[str, ...]:
+def _asking(claim: Claim, elsewhere: Elsewhere | None, *, trusted: bool = True) -> Asking:
     order = keys.order(claim.cancel.account, claim.cancel.order.by, claim.cancel.order.value)
     if elsewhere is not None:
-        key = elsewhere.prior
-    else:
-        key = "" if claim.key is None else keys.idempotency(claim.caller, claim.key)
-    return keys.record(claim.id), order, key or order, keys.leases(claim.cancel.account)
+        return Asking(order, elsewhere.prior or order, elsewhere.fields, elsewhere.said, trusted)
+    return Asking(order, order if claim.key is None else keys.idempotency(claim.caller, claim.key), trusted=trusted)

@@ -7,9 +7,9 @@ looked up by text on the path of a cancel. What nothing fills yet is not registe
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from gateway.backends.exemplars import Labels, Traced, labelled
+from gateway.backends.spreads import Spread, Spreads
 from gateway.core.breaker import BreakerScope
 from gateway.core.model import Lane, Scope, VenueId
 from gateway.core.outcome import MEANINGS, Outcome
@@ -52,20 +52,20 @@ class AnswerSeries:
     """The children that tell of answers: of each served venue, and of `other`, which is any that is not served."""
 
     requests: dict[tuple[Lane, Outcome], Counter]
-    request_s: dict[Lane, Traced]
+    request_s: dict[Lane, Spread]
 
 
 @dataclass(frozen=True, slots=True)
 class VenueSeries:
     """The other children of one served venue."""
 
-    phase_s: dict[str, Histogram]
-    time_to_terminal_s: Traced
+    phase_s: dict[str, Spread]
+    time_to_terminal_s: Spread
     queue_depth: dict[Lane, Gauge]
-    queue_wait_s: dict[Lane, Histogram]
+    queue_wait_s: dict[Lane, Spread]
     slots: dict[str, Counter]
     window_peak_ratio: Gauge
-    batch_size: Histogram
+    batch_size: Spread
     gate_closed: dict[Scope, Gauge]
     gate_closures: dict[str, Counter]
     breaker_open: dict[BreakerScope, Gauge]
@@ -76,7 +76,7 @@ class VenueSeries:
     waited_in_vain: Counter
     unknown_open: Gauge
     unknown_resolved: dict[Outcome, Counter]
-    unknown_resolution_s: Traced
+    unknown_resolution_s: Spread
     hidden_resends: Counter
     credential_refresh: dict[str, Counter]
     credential_age_s: Gauge
@@ -88,7 +88,7 @@ class ProcessSeries:
     """The children that belong to no venue."""
 
     degraded: dict[str, Gauge]
-    redis_s: dict[str, Histogram]
+    redis_s: dict[str, Spread]
     redis_errors: dict[str, Counter]
     log_dropped: Counter
     jwks_fetches: dict[str, Counter]
@@ -110,7 +110,6 @@ class Register:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
-        self.traced: dict[str, dict[Labels, Traced]] = {}
         count, level, spread = self._count, self._level, self._spread
         self.requests = count("requests", "Cancels answered.", "venue", "lane", "outcome")
         self.request_s = spread("request_seconds", "From request to answer, in seconds.", SLOW_S, "venue", "lane")
@@ -184,14 +183,9 @@ class Register:
     def _level(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(PREFIX + name, text, labels, registry=self._registry, unit=_unit(name))
 
-    def _spread(self, name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
-        return Histogram(PREFIX + name, text, labels, registry=self._registry, buckets=buckets, unit=_unit(name))
-
-    def _trace(self, histogram: Histogram, bounds: Sequence[float], **labels: str) -> Traced:
-        """A child whose buckets remember requests."""
-        made = Traced(histogram.labels(**labels), bounds)
-        name = next(iter(histogram.describe())).name
-        self.traced.setdefault(name, {})[labelled(labels.items())] = made
+    def _spread(self, name: str, text: str, buckets: Sequence[float], *labels: str) -> Spreads:
+        made = Spreads(PREFIX + name, text, _unit(name), buckets, labels)
+        self._registry.register(made)
         return made
 
     def answers(self, venue: str) -> AnswerSeries:
@@ -199,14 +193,14 @@ class Register:
         pairs = [(lane, outcome) for lane in Lane for outcome in Outcome]
         return AnswerSeries(
             requests={(lane, outcome): self.requests.labels(venue, lane, outcome) for lane, outcome in pairs},
-            request_s={lane: self._trace(self.request_s, SLOW_S, venue=venue, lane=lane) for lane in Lane},
+            request_s={lane: self.request_s.labels(venue, lane) for lane in Lane},
         )
 
     def venue(self, venue: VenueId) -> VenueSeries:
         """Make every other child of one served venue."""
         return VenueSeries(
             phase_s={verb: self.phase_s.labels(venue, verb) for verb in VERBS},
-            time_to_terminal_s=self._trace(self.time_to_terminal_s, SLOW_S, venue=venue),
+            time_to_terminal_s=self.time_to_terminal_s.labels(venue),
             queue_depth={lane: self.queue_depth.labels(venue, lane) for lane in Lane},
             queue_wait_s={lane: self.queue_wait_s.labels(venue, lane) for lane in Lane},
             slots={result: self.slots.labels(venue, result) for result in SLOTS},
@@ -222,7 +216,7 @@ class Register:
             waited_in_vain=self.waited_in_vain.labels(venue),
             unknown_open=self.unknown_open.labels(venue),
             unknown_resolved={outcome: self.unknown_resolved.labels(venue, outcome) for outcome in RESOLVED},
-            unknown_resolution_s=self._trace(self.unknown_resolution_s, RESOLVED_S, venue=venue),
+            unknown_resolution_s=self.unknown_resolution_s.labels(venue),
             hidden_resends=self.hidden_resends.labels(venue),
             credential_refresh={result: self.credential_refresh.labels(venue, result) for result in REFRESHES},
             credential_age_s=self.credential_age_s.labels(venue),

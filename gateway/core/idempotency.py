@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field, replace
 from enum import StrEnum, unique
+from functools import lru_cache
 
 from gateway.core.admission import Slot
 from gateway.core.model import Account, By, Cancel, OrderRef, VenueId
@@ -83,13 +84,21 @@ CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 ULID_LENGTH = 26
 TIME_BITS, NOISE_BITS = 48, 80
 TIME_DIGITS = 10
+# Two digits at a time.
+PAIRS = tuple(first + second for first in CROCKFORD for second in CROCKFORD)
+SHIFTS = range(NOISE_BITS - 10, -1, -10)
 
 
 def record_id(at_ms: int, noise: bytes, account: Account) -> RecordId:
     """Make an id from a time and ten random bytes."""
-    number = (at_ms << NOISE_BITS) | int.from_bytes(noise[:10], "big")
-    digits = [CROCKFORD[(number >> shift) & 31] for shift in range((ULID_LENGTH - 1) * 5, -1, -5)]
-    return RecordId("".join(digits), account)
+    number = int.from_bytes(noise[:10], "big")
+    return RecordId(_time_digits(at_ms) + "".join([PAIRS[(number >> shift) & 1023] for shift in SHIFTS]), account)
+
+
+@lru_cache(maxsize=16)
+def _time_digits(at_ms: int) -> str:
+    digits = [CROCKFORD[(at_ms >> shift) & 31] for shift in range((TIME_DIGITS - 1) * 5, -1, -5)]
+    return "".join(digits)
 
 
 def made_ms(ulid: str) -> int:

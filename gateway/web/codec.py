@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from math import ceil
 from urllib.parse import unquote_to_bytes
 
@@ -59,6 +60,8 @@ def segment(raw: str, name: str) -> str:
     """One path segment, unescaped exactly once; what that brings to light is the venue's alphabet to refuse."""
     if len(raw) > REF_MOST:
         raise Refused(Outcome.INVALID_REQUEST, f"{name} is longer than {REF_MOST} characters")
+    if "%" not in raw and raw.isascii():
+        return raw
     try:
         return unquote_to_bytes(raw).decode()
     except UnicodeError:
@@ -96,6 +99,20 @@ def shown(text: str) -> str:
 
 def wish(raw_query: str, headers: Mapping[str, str]) -> Wish:
     """Everything beside the path; raises Refused at the first thing that cannot be."""
+    said = _asked_by(raw_query)
+    key, timeout, priority = (
+        headers.get("Idempotency-Key"),
+        headers.get("X-Request-Timeout-Ms"),
+        headers.get("Priority"),
+    )
+    if key is None and timeout is None and priority is None:
+        return said
+    return replace(said, key=key_of(key), timeout_ms=timeout_ms_of(timeout), urgent=_urgent(priority))
+
+
+@lru_cache(maxsize=1024)
+def _asked_by(raw_query: str) -> Wish:
+    """What a query alone says; most callers say one of a few."""
     said = query(raw_query, QUERY)
     account = said.get("account")
     if account is not None and not is_name(account):
@@ -106,9 +123,6 @@ def wish(raw_query: str, headers: Mapping[str, str]) -> Wish:
         symbol=said.get("symbol"),
         wait=Wait(said.get("wait", Wait.ACK)),
         plan=said.get("plan") == "true",
-        key=key_of(headers.get("Idempotency-Key")),
-        timeout_ms=timeout_ms_of(headers.get("X-Request-Timeout-Ms")),
-        urgent=_urgent(headers.get("Priority")),
     )
 
 

@@ -5,7 +5,7 @@ from asyncio import Future
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from aiohttp import web
 
@@ -25,9 +25,9 @@ from gateway.recent import Recent
 from gateway.survey import Survey
 from gateway.web.codec import About
 
-CANCEL_DONE, KILL = "cancel.done", "kill"
+CANCEL_DONE, KILL_DONE, KILL = "cancel.done", "kill.done", "kill"
 # What the one line of a request is called, by the name of its route.
-EVENTS = {KILL: "kill.done"}
+EVENTS = {KILL: KILL_DONE}
 
 
 @dataclass(slots=True)
@@ -70,7 +70,8 @@ class Trace:
     def line(self) -> dict[str, object]:
         """What the log tells of it: identifiers and figures; what is not known is left out."""
         said: dict[str, object] = {"caller": self.caller, "venue": self.venue, "status": self.status}
-        said["plan"] = True if self.plan else None
+        if self.plan:
+            said["plan"] = True
         if self.asked is not None:
             order = self.asked.cancel.order
             said |= {
@@ -94,7 +95,8 @@ class Trace:
                 "venue_code": answer.facts.venue_code,
                 "degraded": True if answer.degraded else None,
             }
-        said |= self._kill_line()
+        if self.event == KILL_DONE:
+            said |= self._kill_line()
         told = self.tally or self.answer
         said["detail"] = self.detail or (told.detail if told else None)
         return {name: value for name, value in said.items() if value is not None}
@@ -118,6 +120,14 @@ class Trace:
         return said
 
 
+class Visit(NamedTuple):
+    """A request that has got past the door: the trace that it leaves, who calls, and its id."""
+
+    trace: Trace
+    caller: Caller
+    request_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class Journal:
     """Where each cancel leaves its one line and its counts."""
@@ -137,7 +147,8 @@ class Journal:
                 self.meter.terminal(venue, seconds, request_id)
             elif outcome is Outcome.ACCEPTED and trace.asked.wait is Wait.TERMINAL:
                 self.meter.waited_in_vain(venue)
-        line = trace.line() | {"request_id": request_id, "outcome": outcome, "ms": round(seconds * 1000, 3)}
+        line = trace.line()
+        line |= {"request_id": request_id, "outcome": outcome, "ms": round(seconds * 1000, 3)}
         if not trace.plan:
             self.recent.note(trace.event, line)
         if trace.event == CANCEL_DONE:

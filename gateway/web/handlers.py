@@ -27,7 +27,7 @@ from gateway.web.codec import (
     shown,
     wish,
 )
-from gateway.web.front import CALLER, FRONT, REQUEST_ID, TRACE, Front, Trace
+from gateway.web.front import CALLER, FRONT, REQUEST_ID, TRACE, Front, Trace, Visit
 from gateway.web.listener import Connection
 from gateway.web.middleware import spoken
 
@@ -37,28 +37,28 @@ SINGLE = ("Idempotency-Key", "X-Request-Timeout-Ms")
 
 
 async def cancel(request: web.Request, front: Front) -> web.Response:
-    """`DELETE /orders/{venue}/{ref}`."""
-    trace = request[TRACE]
-    asked, wished = receive(request, front, trace)
+    """`DELETE /orders/{venue}/{ref}`, found by the router."""
+    return spoken(await single(request, front, Visit(request[TRACE], request[CALLER], request[REQUEST_ID])))
+
+
+async def single(request: web.Request, front: Front, visit: Visit) -> Spoken:
+    """One cancel, to its end, even if its caller leaves: only waiting in line ends with the caller."""
+    trace = visit.trace
+    asked, wished = receive(request, front, visit)
     if wished.plan:
         trace.plan = True
-        return spoken(await _plan(front, asked))
+        return await _plan(front, asked)
     if front.draining:
         raise Refused(Outcome.DRAINING, "this process is shutting down; try another one")
-    answer = trace.answer = await _in_person(request, front, asked, trace)
-    return spoken(respond(asked, answer, front.clock.now_ms()))
-
-
-async def _in_person(request: web.Request, front: Front, asked: Asked, trace: Trace) -> Answer:
-    """The cancel, to its end, even if its caller leaves: only waiting in line ends with the caller."""
     connection, patience = request.protocol, Patience()
     assert isinstance(connection, Connection)  # noqa: S101  our listener makes no other
     connection.on_leave = patience.leave
     try:
-        return await front.cancel(asked, patience)
+        answer = trace.answer = await front.cancel(asked, patience)
     finally:
         connection.on_leave = None
         trace.detail = "the caller left" if patience.left else None
+    return respond(asked, answer, front.clock.now_ms())
 
 
 async def whole(front: Front, asked: Asked, trace: Trace) -> Answer:
@@ -75,24 +75,26 @@ async def whole(front: Front, asked: Asked, trace: Trace) -> Answer:
         raise
 
 
-def receive(request: web.Request, front: Front, trace: Trace) -> tuple[Asked, Wish]:
+def receive(request: web.Request, front: Front, visit: Visit) -> tuple[Asked, Wish]:
     """Decode and validate; nothing that was not understood gets past here."""
-    path = request.rel_url.raw_path.split("/")
+    url = request.rel_url
+    path = url.raw_path.split("/")
     desk = desk_of(front, path[VENUE_AT])
-    trace.venue = desk.venue.id
+    visit.trace.venue = desk.venue.id
     said_once(request)
-    wished = wish(request.rel_url.raw_query_string, request.headers)
+    wished = wish(url.raw_query_string, request.headers)
     if request.body_exists:
         raise Refused(Outcome.INVALID_REQUEST, "this call takes no body")
-    asked = held_against(front, request[CALLER], desk, segment(path[REF_AT], "ref"), wished, request[REQUEST_ID])
-    trace.asked = asked
+    asked = held_against(front, visit.caller, desk, segment(path[REF_AT], "ref"), wished, visit.request_id)
+    visit.trace.asked = asked
     return asked, wished
 
 
 def said_once(request: web.Request) -> None:
     """Some headers must not stand there twice."""
+    headers = request.headers
     for header in SINGLE:
-        if len(request.headers.getall(header, ())) > 1:
+        if header in headers and len(headers.getall(header)) > 1:
             raise Refused(Outcome.INVALID_REQUEST, f"{header} stands there twice")
 
 

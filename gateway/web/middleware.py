@@ -1,6 +1,8 @@
 """What stands around every call: its id, its caller, and the one place where anything unforeseen is caught."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TypeVar
 
 from aiohttp import web
 
@@ -11,6 +13,7 @@ from gateway.web.listener import SERVER
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Said = TypeVar("Said")
 
 
 @web.middleware
@@ -24,42 +27,53 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
 async def guarded(request: web.Request, handler: Handler, front: Front) -> web.StreamResponse:
     """Give the request its id, find out who calls, and turn whatever happens into an answer."""
     began = front.clock.monotonic()
-    request_id = request[REQUEST_ID] = valid_request_id(request.headers.get("X-Request-ID")) or front.new_request_id()
-    outcome, response = await _answer(request, handler, front)
+    request_id = request[REQUEST_ID] = id_of(request, front)
+    trace = request.get(TRACE)
+    outcome, said = await attempted(_handled(request, handler, front), front, trace or Trace(), request_id)
+    response = spoken(said) if isinstance(said, Spoken) else said
     response.headers["X-Request-ID"] = request_id
     response.headers["Server"] = SERVER
     if front.draining:
         response.force_close()
-    if trace := request.get(TRACE):
+    if trace is not None:
         trace.status = response.status
         front.journal.done(trace, request_id, outcome, front.clock.monotonic() - began)
     return response
 
 
-async def _answer(request: web.Request, handler: Handler, front: Front) -> tuple[Outcome, web.StreamResponse]:
-    request_id = request[REQUEST_ID]
+def id_of(request: web.Request, front: Front) -> str:
+    """The caller's own, where it is valid."""
+    return valid_request_id(request.headers.get("X-Request-ID")) or front.new_request_id()
+
+
+async def _handled(request: web.Request, handler: Handler, front: Front) -> web.StreamResponse:
+    if request.path not in OPEN_PATHS:
+        caller = request[CALLER] = await front.door.caller(request)
+        if trace := request.get(TRACE):
+            trace.caller = caller.name
+    if _is_disguised(request):
+        raise web.HTTPNotFound
+    return await handler(request)
+
+
+async def attempted(
+    work: Awaitable[Said], front: Front, trace: Trace, request_id: str
+) -> tuple[Outcome, Said | Spoken]:
+    """What the work came to, or an answer in its place."""
     try:
-        if request.path not in OPEN_PATHS:
-            caller = request[CALLER] = await front.door.caller(request)
-            if trace := request.get(TRACE):
-                trace.caller = caller.name
-        if _is_disguised(request):
-            raise web.HTTPNotFound  # noqa: TRY301  it ends as the refusal of any path that is none
-        response = await handler(request)
+        said = await work
     except Refused as refused:
-        trace = request.get(TRACE) or Trace()
         trace.detail = refused.detail
-        said = refusal(refused.outcome, refused.detail, request_id, trace.about, refused.status)
+        spoken_instead = refusal(refused.outcome, refused.detail, request_id, trace.about, refused.status)
         if refused.retry_after_ms is not None:
-            said = put_off(said, refused.retry_after_ms, front.clock.now_ms())
-        return refused.outcome, spoken(said)
+            spoken_instead = put_off(spoken_instead, refused.retry_after_ms, front.clock.now_ms())
+        return refused.outcome, spoken_instead
     except web.HTTPException as stopped:
         return Outcome.INVALID_REQUEST, _no_route(stopped, request_id)
     except Exception as bug:  # noqa: BLE001  the one broad except: a caller gets an answer even to a bug
         front.journal.broke(request_id, bug)
-        return Outcome.INTERNAL, spoken(refusal(Outcome.INTERNAL, None, request_id))
-    trace = request.get(TRACE)
-    return (trace.outcome if trace else Outcome.ACCEPTED), response
+        return Outcome.INTERNAL, refusal(Outcome.INTERNAL, None, request_id)
+    return trace.outcome, said
 
 
 def _is_disguised(request: web.Request) -> bool:
@@ -74,8 +88,7 @@ def spoken(answer: Spoken) -> web.Response:
     )
 
 
-def _no_route(stopped: web.HTTPException, request_id: str) -> web.Response:
-    response = spoken(refusal(Outcome.INVALID_REQUEST, stopped.reason, request_id, status=stopped.status))
-    if allowed := stopped.headers.get("Allow"):
-        response.headers["Allow"] = allowed
-    return response
+def _no_route(stopped: web.HTTPException, request_id: str) -> Spoken:
+    said = refusal(Outcome.INVALID_REQUEST, stopped.reason, request_id, status=stopped.status)
+    allowed = stopped.headers.get("Allow")
+    return replace(said, headers={**said.headers, "Allow": allowed}) if allowed else said

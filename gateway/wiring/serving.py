@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from gateway import __version__
 from gateway.again import Retries
+from gateway.backends.noise import Noise
 from gateway.backends.unknowns import RedisUnknowns
 from gateway.core.answer import Answer, Asked
 from gateway.core.tally import Kill, Tally
@@ -31,6 +32,7 @@ from gateway.wiring.cancelling import Cancelling
 from gateway.wiring.shared import Shared
 
 ROLL = secrets.SystemRandom().random
+NOISE = Noise()
 
 
 Encode = Callable[[Asked, Answer], bytes]
@@ -60,7 +62,7 @@ def front_of(entrance: Entrance, shared: Shared, parts: Cancelling) -> Front:
         follower=follower,
         survey=parts.survey,
         journal=Journal(metrics, shared.traces.log(shared.log), Recent(clock.now_ms)),
-        new_request_id=lambda: secrets.token_hex(12),
+        new_request_id=NOISE.request_id,
     )
 
 
@@ -96,7 +98,7 @@ def _pipeline(
         follower=follower,
         continuity=shared.limiter,
         meter=shared.metrics,
-        noise=secrets.token_bytes,
+        noise=NOISE.bytes,
         encode=encode,
         trail=shared.trail,
     )
@@ -107,7 +109,7 @@ def _killer(shared: Shared, parts: Cancelling, hands: Hands, follower: Follower)
         return kill_body(kill, tally, shared.clock.now_ms())
 
     limiter = shared.limiter
-    return Killer(parts.desks, hands, shared.records, follower, limiter, limiter, secrets.token_bytes, encode)
+    return Killer(parts.desks, hands, shared.records, follower, limiter, limiter, NOISE.bytes, encode)
 
 
 def console_of(front: Front, shared: Shared) -> Console:

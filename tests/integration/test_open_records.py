@@ -9,8 +9,9 @@ import pytest
 from real_valkey import Server
 from record_rig import ACCOUNT, AT_MS, LEASE_MS, ONE, TTL_SECONDS, admittance, run_out, settled, state_of, wish
 
+from gateway.backends.claim_words import FIRST_LOOK_MS
 from gateway.backends.local_records import record_of
-from gateway.backends.records import FIRST_LOOK_MS, REST_MS, RedisRecords
+from gateway.backends.records import REST_MS, RedisRecords
 from gateway.backends.redis.link import Link
 from gateway.core import keys
 from gateway.core.idempotency import (

@@ -13,7 +13,8 @@ from hiredis import ReplyError
 
 from gateway.backends.redis.node import ANOTHER, Found, Greeting, Node, staying
 from gateway.backends.redis.slotmap import SLOTS, SlotMap, read_slots, target_of
-from gateway.backends.redis.wire import LATE, Answer, code_of, pack, refused
+from gateway.backends.redis.wire import LATE, Answer, code_of, refused
+from gateway.backends.redis.words import pack
 from gateway.core.redis_address import Spot
 from gateway.ports import Unavailable
 
@@ -73,6 +74,9 @@ class Cluster:
                 await self._pause(answer, deadline)
             asking = code == "ASK"
             spot = await self._next(slot, answer, spot, met, deadline)
+
+    def doubt(self, refusal: ReplyError) -> None:
+        """What a refusal says of the slots was heard on the way."""
 
     async def ping(self, deadline: float) -> None:
         """Every master answers and every slot has one; raises Unavailable."""

@@ -7,7 +7,7 @@ calls of one turn of the event loop share one write, and nothing waits for that.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from time import perf_counter
 from typing import Protocol, TypeAlias
 
@@ -16,7 +16,8 @@ from hiredis import ReplyError
 from gateway.backends.redis.node import Found
 from gateway.backends.redis.servers import greeting_at, servers_at
 from gateway.backends.redis.subscription import Subscription
-from gateway.backends.redis.wire import Argument, Reply, code_of, pack, refused
+from gateway.backends.redis.wire import Reply, code_of, refused
+from gateway.backends.redis.words import Argument, Words, call, words
 from gateway.core.redis_address import Flaw, Kind, parse_redis_address
 from gateway.ports import Unavailable
 
@@ -80,19 +81,19 @@ class Link:
         self._greeting = greeting_at(address, self._timeout_s)
         self._servers = servers_at(address, self._greeting, on_new_server)
 
-    async def run(self, script: Runnable, keys: Sequence[str], arguments: Sequence[Argument]) -> Reply:
+    def run(self, script: Runnable, keys: Sequence[str], arguments: Sequence[Argument]) -> Coroutine[None, None, Reply]:
         """Run a script by its digest, or by its text where the server does not know it: a promoted one never does."""
+        return self.say(script, keys, words(len(keys), *keys, *arguments))
+
+    async def say(self, script: Runnable, keys: Sequence[str], said: Words) -> Reply:
+        """The same with everything written down: the number of keys, these, and the arguments."""
         started, fault = perf_counter(), "cancelled"
         deadline = self._loop.time() + self._timeout_s
-        tail = (len(keys), *keys, *arguments)
         try:
             self.calls[script.name] += 1
-            answer = await self._servers.ask(pack("EVALSHA", script.sha1, *tail), keys, deadline)
-            if isinstance(answer, ReplyError) and code_of(answer) == "NOSCRIPT":
-                self.calls[script.name] += 1
-                answer = await self._servers.ask(pack("EVAL", script.text, *tail), keys, deadline)
+            answer = await self._servers.ask(call("EVALSHA", script.sha1, said), keys, deadline)
             if isinstance(answer, ReplyError):
-                raise refused(answer)
+                answer = await self._once_more(answer, script, keys, said, deadline)
             fault = ""
         except Unavailable as unavailable:
             fault = unavailable.reason
@@ -100,6 +101,18 @@ class Link:
         finally:
             self._observe(script.name, perf_counter() - started, fault or None)
         return answer
+
+    async def _once_more(
+        self, refusal: ReplyError, script: Runnable, keys: Sequence[str], said: Words, deadline: float
+    ) -> Reply:
+        if code_of(refusal) == "NOSCRIPT":
+            self.calls[script.name] += 1
+            answer = await self._servers.ask(call("EVAL", script.text, said), keys, deadline)
+            if not isinstance(answer, ReplyError):
+                return answer
+            refusal = answer
+        self._servers.doubt(refusal)
+        raise refused(refusal)
 
     async def ping(self) -> None:
         """Raise Unavailable unless whoever is needed answers in time."""

@@ -12,7 +12,8 @@ from typing import Protocol
 
 from hiredis import ReplyError
 
-from gateway.backends.redis.wire import LATE, Answer, Wire, lost, open_wire, pack, refused
+from gateway.backends.redis.wire import LATE, Answer, Wire, lost, open_wire, refused
+from gateway.backends.redis.words import pack
 from gateway.core.redis_address import Login, Spot
 from gateway.ports import Unavailable
 
@@ -109,14 +110,15 @@ class Node:
         self._connecting: asyncio.Task[str | None] | None = None
         self._met: str | None = None
 
-    async def ask(self, command: bytes, deadline: float, *, asking: bool = False) -> Answer:
+    def ask(self, command: bytes, deadline: float, *, asking: bool = False) -> Awaitable[Answer]:
         """One command and its answer; raises Unavailable."""
-        wire = self._wire
-        if wire is None or not wire.usable:
-            wire = await self._connected(deadline)
-        if asking:
-            return await wire.ask(ASKING + command, deadline, before=1)
-        return await wire.ask(command, deadline)
+        if (wire := self._wire) is None or not wire.usable:
+            return self._ask_once_connected(command, deadline, asking=asking)
+        return wire.ask(ASKING + command, deadline, before=1) if asking else wire.ask(command, deadline)
+
+    async def _ask_once_connected(self, command: bytes, deadline: float, *, asking: bool) -> Answer:
+        wire = await self._connected(deadline)
+        return await (wire.ask(ASKING + command, deadline, before=1) if asking else wire.ask(command, deadline))
 
     async def whereabouts(self) -> Spot:
         """Where the server is now; raises Unavailable where nobody knows."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from hiredis import ReplyError
 
 from gateway.backends.redis.node import Greeting
-from gateway.backends.redis.wire import Reply, pack, refused
+from gateway.backends.redis.wire import Reply, refused
+from gateway.backends.redis.words import pack
 from gateway.core.redis_address import Place, Spot
 from gateway.ports import Unavailable
 

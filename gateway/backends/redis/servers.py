@@ -1,7 +1,7 @@
 """From an address to whoever answers there: one server, the master that sentinels name, or the masters of a cluster."""
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from typing import Protocol, assert_never
 
@@ -10,7 +10,8 @@ from hiredis import ReplyError
 from gateway.backends.redis.cluster import Cluster
 from gateway.backends.redis.node import CONNECT_LEAST_S, Found, Greeting, Node, staying
 from gateway.backends.redis.sentinel import Sentinels
-from gateway.backends.redis.wire import Answer, pack, refused
+from gateway.backends.redis.wire import Answer, refused
+from gateway.backends.redis.words import pack
 from gateway.core.redis_address import Address, Kind, Spot, TlsFiles
 
 PING = pack("PING")
@@ -19,8 +20,12 @@ PING = pack("PING")
 class Servers(Protocol):
     """Whoever answers; every failure is Unavailable, every refusal an answer."""
 
-    async def ask(self, command: bytes, keys: Sequence[str], deadline: float) -> Answer:
+    def ask(self, command: bytes, keys: Sequence[str], deadline: float) -> Awaitable[Answer]:
         """One command, to whom its first key belongs."""
+        ...
+
+    def doubt(self, refusal: ReplyError) -> None:
+        """Hear what was refused, which may tell something of whoever refused it."""
         ...
 
     async def ping(self, deadline: float) -> None:
@@ -42,18 +47,20 @@ class Single:
     def __init__(self, node: Node) -> None:
         self._node = node
 
-    async def ask(self, command: bytes, keys: Sequence[str], deadline: float) -> Answer:  # noqa: ARG002  all here
+    def ask(self, command: bytes, keys: Sequence[str], deadline: float) -> Awaitable[Answer]:  # noqa: ARG002  all here
         """One command."""
-        answer = await self._node.ask(command, deadline)
-        if isinstance(answer, ReplyError) and "READONLY" in str(answer):
-            # A master that was demoted: whoever is it now may answer at the same address, or elsewhere.
+        return self._node.ask(command, deadline)
+
+    def doubt(self, refusal: ReplyError) -> None:
+        """A master that was demoted: whoever is it now may answer at the same address, or elsewhere."""
+        if "READONLY" in str(refusal):
             self._node.doubt()
-        return answer
 
     async def ping(self, deadline: float) -> None:
         """Raise Unavailable unless it answers."""
         answer = await self.ask(PING, (), deadline)
         if isinstance(answer, ReplyError):
+            self.doubt(answer)
             raise refused(answer)
 
     async def anyone(self) -> Spot:

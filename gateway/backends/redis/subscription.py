@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from hiredis import ReplyError
 
 from gateway.backends.redis.node import Greeting, Locate
-from gateway.backends.redis.wire import Answer, Wire, pack, refused
+from gateway.backends.redis.wire import Answer, Wire, refused
+from gateway.backends.redis.words import pack
 from gateway.ports import Unavailable
 
 # A connection that nobody answers on any more looks like a quiet one: it is asked now and then.

@@ -9,19 +9,20 @@ import ssl
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import TypeAlias, assert_never, cast
 
-from hiredis import HiredisError, Reader, ReplyError, pack_command
+from hiredis import HiredisError, Reader, ReplyError
 
 from gateway.core.redis_address import Place, SocketFile, Spot
 from gateway.ports import Unavailable
 
-Argument: TypeAlias = str | bytes | int
 Reply: TypeAlias = "int | bytes | list[Reply] | None"
 Answer: TypeAlias = "int | bytes | list[Reply] | ReplyError | None"
 Waiter: TypeAlias = "asyncio.Future[Answer]"
 
 LATE = "no answer in time"
+FOREVER = inf
 REASON_MOST = 120
 KINDS = ("OOM", "NOPERM", "READONLY")
 ACL_IN_SCRIPT = ("ACL failure in script", "can't run this command", "can't access at least one")  # Valkey 8; Redis 6
@@ -29,12 +30,6 @@ NOTHING = object()
 
 Heard: TypeAlias = Callable[[bytes], None]
 """Told the messages of what a connection has subscribed to."""
-
-
-def pack(*command: Argument) -> bytes:
-    """A command as the server reads it."""
-    # hiredis' stub asks for a tuple of exactly one.
-    return cast("bytes", pack_command(cast("tuple[str]", command)))
 
 
 def code_of(error: ReplyError) -> str:
@@ -72,7 +67,7 @@ class Sent:
     command: bytes
     before: int
     waiter: Waiter
-    timer: asyncio.TimerHandle
+    deadline: float
 
 
 class Wire(asyncio.Protocol):
@@ -85,6 +80,8 @@ class Wire(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._out: list[Sent] = []
         self._waiting: deque[Sent] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._looks_at = FOREVER
         self._retired = False
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self._why = lost(None)
@@ -107,7 +104,9 @@ class Wire(asyncio.Protocol):
         waiter: Waiter = self._loop.create_future()
         if not self._out:
             self._loop.call_soon(self._flush)
-        self._out.append(Sent(command, before, waiter, self._loop.call_at(deadline, self._late, waiter)))
+        self._out.append(Sent(command, before, waiter, deadline))
+        if deadline < self._looks_at:
+            self._look_at(deadline)
         return waiter
 
     def retire(self) -> None:
@@ -138,6 +137,7 @@ class Wire(asyncio.Protocol):
         if exc is not None:
             self._why = lost(exc)
         self._retired, self._transport = True, None
+        self._look_at(FOREVER)
         left, self._out = (*self._waiting, *self._out), []
         self._waiting.clear()
         if not self.ended.done():
@@ -154,7 +154,6 @@ class Wire(asyncio.Protocol):
             sent.before -= 1
             return
         self._waiting.popleft()
-        sent.timer.cancel()
         if not sent.waiter.done():
             sent.waiter.set_result(reply)
 
@@ -168,12 +167,23 @@ class Wire(asyncio.Protocol):
             self._waiting.extend(out)
             self._transport.write(b"".join([sent.command for sent in out]))
 
-    def _late(self, waiter: Waiter) -> None:
-        if waiter.done():
-            return
-        waiter.set_exception(Unavailable("redis", LATE))
-        # A server that is late for one may be hung or out of reach: the next caller starts on a fresh connection.
-        self.retire()
+    def _look_at(self, moment: float) -> None:
+        """One timer for all who wait: it goes off at the first deadline, and mostly finds that one answered."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._looks_at = moment
+        self._timer = None if moment == FOREVER else self._loop.call_at(moment, self._look)
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        waiting = [sent for sent in (*self._waiting, *self._out) if not sent.waiter.done()]
+        late = [sent for sent in waiting if sent.deadline <= now]
+        self._look_at(min((sent.deadline for sent in waiting if sent.deadline > now), default=FOREVER))
+        for sent in late:
+            sent.waiter.set_exception(Unavailable("redis", LATE))
+        if late:
+            # A server that is late for one may be hung or out of reach: the next caller starts on a fresh connection.
+            self.retire()
 
     def _end_if_idle(self) -> None:
         if self._transport is not None and all(sent.waiter.done() for sent in (*self._waiting, *self._out)):
@@ -181,7 +191,6 @@ class Wire(asyncio.Protocol):
 
 
 def _fail(sent: Sent, why: str) -> None:
-    sent.timer.cancel()
     if not sent.waiter.done():
         sent.waiter.set_exception(Unavailable("redis", why))
 

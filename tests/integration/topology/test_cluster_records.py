@@ -12,7 +12,8 @@ from gateway.backends.admittance import Admittance
 from gateway.backends.clock import SystemClock
 from gateway.backends.cluster_records import ClusterRecords
 from gateway.backends.key_pointer import Hold, KeyPointers
-from gateway.backends.redis.link import Argument, Link, Reply, Runnable
+from gateway.backends.redis.link import Link, Reply, Runnable
+from gateway.backends.redis.words import Words
 from gateway.core import keys
 from gateway.core.admission import Demand
 from gateway.core.idempotency import (
@@ -43,11 +44,11 @@ class DyingLink(Link):
 
     left = 1_000_000
 
-    async def run(self, script: Runnable, keys: Sequence[str], arguments: Sequence[Argument]) -> Reply:
+    async def say(self, script: Runnable, keys: Sequence[str], said: Words) -> Reply:
         self.left -= 1
         if self.left < 0:
             raise asyncio.CancelledError
-        return await super().run(script, keys, arguments)
+        return await super().say(script, keys, said)
 
 
 @pytest.fixture
