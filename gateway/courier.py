@@ -15,6 +15,7 @@ from gateway.core.learning import stated
 from gateway.core.model import Account, Scope
 from gateway.core.outcome import Throttled
 from gateway.core.own_ring import lateness_allowed_s
+from gateway.core.value import quick
 from gateway.core.wire import HELD_BACK, NotSent, Reply, SendResult, WireRequest
 from gateway.desk import Desk
 from gateway.offsets import OFF
@@ -28,6 +29,7 @@ TRIES_MORE = 2
 SOON_S = 0.05
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Parcel:
     """What is to be sent: `make` signs at the last moment, since the wait may outlive the venue's clock window.
@@ -44,6 +46,7 @@ class Parcel:
     urgent: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Carried:
     """What was sent, what came back, and when the one left and the other was there (monotonic seconds)."""

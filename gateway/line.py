@@ -14,6 +14,7 @@ from gateway.core.admission import Demand, Fare, Gated, Slot, Spending
 from gateway.core.fairness import Ticket, WaitingRoom, drain_us
 from gateway.core.model import Account, Lane
 from gateway.core.shut import Shut
+from gateway.core.value import quick
 from gateway.party import Party
 from gateway.ports import Clock, Limiter, TooFar, Unavailable
 
@@ -32,6 +33,7 @@ BURST_MOST = 16
 YIELD_S = 0.005
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Boarding:
     """A mature slot for whoever waited, and the others that it carries where it is a batch's."""

@@ -15,6 +15,7 @@ from gateway.backends.redis.words import Words, plain, text, words
 from gateway.core import keys
 from gateway.core.idempotency import Claim, RecordId, Settlement, fingerprint
 from gateway.core.model import Account
+from gateway.core.value import quick
 
 # How long an order that is known to be gone is not asked for again: longer than any retry storm.
 MEMORY_MS = 300_000
@@ -23,6 +24,7 @@ FIRST_LOOK_MS = 500
 CLAIM_KEYS, CLAIM_ARGUMENTS, CLAIM_FIELDS, SETTLE_WORDS = 4, 8, 10, 16
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Asking:
     """What a claim brings beside the wish: the other keys, and what is known of it before."""

@@ -9,8 +9,8 @@ from threading import Event, Lock, Thread
 
 LINES_MOST = 10_000
 CHUNK_MOST = 1_000
-# Lines are gathered this long, so that a busy process wakes the writer a hundred times a second and not for each line.
-LINGER_S = 0.01
+# Lines are gathered this long, so that a busy process wakes the writer twenty times a second and not for each line.
+LINGER_S = 0.05
 BYTES_MOST = 2**30
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from gateway.core.model import Account, Scope
+from gateway.core.value import quick
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Fare:
     batch_from: int = 1
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Slot:
     """The right to send once, from `matures_at` (monotonic seconds) on. A `probe` tries whether a gate may open.

@@ -7,11 +7,13 @@ import orjson
 from gateway.core.idempotency import Record, RecordId
 from gateway.core.model import Cancel, Lane, Wait
 from gateway.core.outcome import NOTHING_SAID, Facts, Outcome, Settled
+from gateway.core.value import quick
 from gateway.core.wire import Shown
 
 TOLD = ("venue_status", "order_id", "client_id", "filled", "remaining")
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Asked:
     """One valid request. `deadline` is in monotonic seconds: after it the answer is of no use."""
@@ -26,6 +28,7 @@ class Asked:
     wait: Wait = Wait.ACK
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Standing:
     """How the limit stands that this cancel met: so many tokens free, or the time until the next one is."""
@@ -37,6 +40,7 @@ class Standing:
     reset_ms: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What became of it. `body` holds the bytes of a replay, which are told again as they were."""

@@ -8,6 +8,8 @@ LONGEST = 64
 
 def http_date_ms(stated: str) -> int | None:
     """When it was, to the second; None where that can't be read."""
+    if not stated:
+        return None
     try:
         moment = parsedate_to_datetime(stated[:LONGEST])
         # HTTP dates are GMT; one that leaves the zone out would otherwise be read in the machine's own

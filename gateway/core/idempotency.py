@@ -8,6 +8,7 @@ from functools import lru_cache
 from gateway.core.admission import Slot
 from gateway.core.model import Account, By, Cancel, OrderRef, VenueId
 from gateway.core.outcome import MEANINGS, Outcome
+from gateway.core.value import quick
 
 
 @unique
@@ -69,6 +70,7 @@ SETTLED_AS: dict[Outcome, State] = {
 } | {Outcome.ACCEPTED: State.ACKNOWLEDGED, Outcome.UNKNOWN: State.UNKNOWN}
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class RecordId:
     """Names a record and says where it lies: `ULID.venue.account`, so that ids sort by time and need no index."""
@@ -125,6 +127,7 @@ def fingerprint(cancel: Cancel) -> str:
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:32]
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A wish to work on a cancel, as it is written down first."""
@@ -174,6 +177,7 @@ class Record:
         return OrderRef(self.by, self.ref, self.symbol)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """How a record ends, or what is known of it so far."""
@@ -201,6 +205,7 @@ def settled_record(record: Record, settlement: Settlement) -> Record:
     )
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Fresh:
     """Ours to work on. With a slot the record already says `sent`; without one it waits, about `wait_us`.

@@ -26,6 +26,7 @@ def stated(headers: Mapping[str, str], demand: Demand) -> int | None:
     said = [
         tokens
         for name, value in headers.items()
+        if "limit" in name
         for tokens, seconds in _limits(name, value[:LONGEST])
         if tokens > 0 and (seconds is None or seconds * US_PER_S == window_us)
     ]

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import NewType
 
+from gateway.core.value import quick
+
 VenueId = NewType("VenueId", str)
 
 
@@ -53,6 +55,7 @@ class Scope(StrEnum):
     VENUE = "venue"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class OrderRef:
     """One order, by a name whose alphabet its venue has accepted."""
@@ -62,6 +65,7 @@ class OrderRef:
     symbol: str | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Account:
     """Whose credential signs: an account name is unique within its venue only."""
@@ -70,6 +74,7 @@ class Account:
     name: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Cancel:
     """The order that has to go, and the account it rests on."""

@@ -10,6 +10,7 @@ from enum import StrEnum, unique
 from typing import assert_never
 
 from gateway.core.model import Scope
+from gateway.core.value import quick
 
 
 @unique
@@ -82,6 +83,7 @@ MEANINGS: dict[Outcome, Meaning] = {
 }
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What a venue said about an order, in the venue's own words; None where it said nothing."""
@@ -104,6 +106,7 @@ class Facts:
 NOTHING_SAID = Facts()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Settled:
     """The reply says what became of the cancel."""

@@ -22,13 +22,13 @@ LATE_LEAST_S = 0.002
 class Departure:
     """One request of ours, and from when on it counts; `quickest_s` is the shortest way there and back."""
 
-    __slots__ = ("at", "demands", "half_guard_s", "quickest_s")
+    __slots__ = ("at", "half_guard_s", "quickest_s", "spent")
 
-    def __init__(self, demands: Sequence[Demand], at: float, quickest_s: float) -> None:
-        self.demands = demands
+    def __init__(self, spent: "list[tuple[_Sends, Demand]]", at: float, quickest_s: float, half_guard_s: float) -> None:
+        self.spent = spent
         self.at = at
         self.quickest_s = quickest_s
-        self.half_guard_s = half_guard_s(demands)
+        self.half_guard_s = half_guard_s
 
 
 class _Sends:
@@ -41,9 +41,11 @@ class _Sends:
         self.under_way: set[Departure] = set()
 
     def add(self, at: float, weight: int, keep: int) -> None:
-        place = bisect_right(self.times, at)
-        self.times[place:place] = [at] * weight
-        del self.times[: max(0, len(self.times) - keep)]
+        times = self.times
+        place = bisect_right(times, at)
+        times[place:place] = [at] * weight
+        if len(times) > keep:
+            del times[: len(times) - keep]
 
     def move(self, before: float, after: float, weight: int, keep: int) -> None:
         """It may have been pushed out meanwhile, and then pushes out another."""
@@ -60,45 +62,45 @@ class OwnRing:
 
     def clear_at(self, demands: Sequence[Demand], now: float) -> float:
         """From when on one more request with these demands fits, as far as is known now."""
-        return max((self._clear_at(demand, now) for demand in demands), default=0.0)
+        return max([self._clear_at(demand, now) for demand in demands], default=0.0)
 
     def depart(self, demands: Sequence[Demand], at: float, quickest_s: float = 0.0) -> Departure:
         """A request leaves."""
-        departure = Departure(demands, at, quickest_s)
-        for demand in demands:
-            sends = self._sends[demand.holder, demand.limit]
+        spent = [(self._sends[demand.holder, demand.limit], demand) for demand in demands]
+        departure = Departure(spent, at, quickest_s, half_guard_s(demands))
+        for sends, demand in spent:
             sends.add(at, demand.weight, demand.keep)
             sends.under_way.add(departure)
         return departure
 
     def arrive(self, departure: Departure, latest: float) -> None:
         """It has come to the venue, as late as one that left at `latest` and took the quickest way."""
-        for demand in departure.demands:
-            self._sends[demand.holder, demand.limit].under_way.discard(departure)
+        for sends, _ in departure.spent:
+            sends.under_way.discard(departure)
         self._count_from(departure, latest)
 
     def _count_from(self, departure: Departure, latest: float) -> None:
         at = latest - departure.half_guard_s
         if at <= departure.at:
             return
-        for demand in departure.demands:
-            self._sends[demand.holder, demand.limit].move(departure.at, at, demand.weight, demand.keep)
+        for sends, demand in departure.spent:
+            sends.move(departure.at, at, demand.weight, demand.keep)
         departure.at = at
 
     def _clear_at(self, demand: Demand, now: float) -> float:
         sends = self._sends[demand.holder, demand.limit]
-        for departure in sends.under_way:
-            self._count_from(departure, now - departure.quickest_s)
         room = demand.keep - demand.weight
         if len(sends.times) <= room:
             return 0.0
+        for departure in sends.under_way:
+            self._count_from(departure, now - departure.quickest_s)
         window_s = (demand.window_us - demand.guard_us // 2) / US_PER_S
         return sends.times[len(sends.times) - 1 - room] + window_s
 
 
 def half_guard_s(demands: Sequence[Demand]) -> float:
     """Half of the shortest guard among them."""
-    return min((demand.guard_us for demand in demands), default=0) / 2 / US_PER_S
+    return min([demand.guard_us for demand in demands], default=0) / 2 / US_PER_S
 
 
 def lateness_allowed_s(demands: Sequence[Demand]) -> float:

@@ -8,11 +8,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gateway.core.value import quick
+
 REDACTED = "[redacted]"
 SIGNATURE_IN_URL = re.compile(r"(?<=[?&]signature=)[^&]*")
 PLAIN_HEADERS = frozenset({"accept", "content-type", "orderly-timestamp", "orderly-account-id", "accountid"})
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class WireRequest:
     """Exact bytes: `url` is sent as it stands, never normalised, because the signature covers it."""
@@ -37,6 +40,7 @@ class Shown:
     headers: Mapping[str, str]
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A whole answer; header names are lower case, `at_ms` is our wall clock when it was complete."""

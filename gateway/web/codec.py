@@ -15,6 +15,7 @@ from gateway.core.answer import Answer, Asked, Planned, Standing
 from gateway.core.idempotency import Record
 from gateway.core.model import By, Wait
 from gateway.core.outcome import MEANINGS, Outcome
+from gateway.core.value import quick
 
 TIMEOUT_DEFAULT_MS, TIMEOUT_MOST_MS = 5000, 60_000
 REF_MOST, QUERY_MOST = 512, 2048
@@ -42,6 +43,7 @@ class Refused(Exception):  # noqa: N818  a caller's request is refused; nothing 
         self.status = status
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What a cancel's query and headers say, valid but not yet held against a venue."""
@@ -161,6 +163,7 @@ def rfc3339(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Spoken:
     """An HTTP answer, ready to be sent."""

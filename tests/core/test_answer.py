@@ -38,14 +38,6 @@ def test_a_plan_would_send_where_nothing_is_said() -> None:
     assert Planned(Shown("DELETE", "https://venue.example/1", {}), 0.0, {"cancel": 10}).would is None
 
 
-@pytest.mark.parametrize("value", [ASKED, Answer(Outcome.CANCELLED)])
-def test_what_was_asked_and_answered_does_not_change(value: Asked | Answer) -> None:
-    name = dataclasses.fields(value)[0].name
-
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        setattr(value, name, None)
-
-
 @pytest.mark.parametrize(
     ("recorded", "told"),
     [

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from gateway.backends.body import BODY_MOST, TOO_LARGE, decoded
+from gateway.core.value import quick
 from gateway.core.wire import Unconfirmed
 
 HEAD_MOST = 64 * 1024
@@ -14,6 +15,7 @@ NO_HTTP = Unconfirmed("the reply is not HTTP")
 SWITCHES = Unconfirmed("the venue wants to switch protocols")
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Read:
     """A whole reply, decoded; `reusable` where the connection may carry another request."""
