@@ -10,7 +10,6 @@ from functools import lru_cache
 
 from gateway.backends.admittance import Form
 from gateway.backends.record_text import steps_text
-from gateway.backends.redis.scripts import SERVER_TIME
 from gateway.backends.redis.words import Words, plain, text, words
 from gateway.core import keys
 from gateway.core.idempotency import Claim, RecordId, Settlement, fingerprint
@@ -64,37 +63,41 @@ def frame(account: Account, form: Form, ttl_ms: int) -> Frame:
 
 def claim_words(known: Frame, claim: Claim, asked: Asking, patience_us: int, expected_us: Iterable[int]) -> Words:
     """A claim, whole."""
-    order, record, lease_ms = claim.cancel.order, keys.record(claim.id), max(1, claim.lease_ms)
+    account, order, ulid = claim.id.account, claim.cancel.order, claim.id.ulid
+    record, named = f"{keys.records(account)}{ulid}", f"{ulid}.{account.venue}.{account.name}"
+    by, ref, caller, request_id = order.by.value, order.value, claim.caller, claim.request_id
+    patience, at_ms, lease_ms = f"{patience_us}", f"{claim.at_ms}", f"{max(1, claim.lease_ms)}"
     seen = fingerprint(claim.cancel) if claim.key is not None and not asked.said else ""
-    symbol = () if order.symbol is None else ("symbol", order.symbol)
-    more = (*symbol, *asked.fields)
-    named = str(claim.id)
+    more = asked.fields if order.symbol is None else ("symbol", order.symbol, *asked.fields)
     fields = CLAIM_FIELDS + len(more)
     said = (
-        f"{known.keys_number}{_word(record)}{_word(asked.order)}{_word(asked.pointer)}{known.keys}"
-        f"{_word(str(patience_us))}{_word(seen)}{_TRUST[asked.trusted]}{_word(str(claim.at_ms))}{_word(str(lease_ms))}"
-        f"{known.lifetime}{_word(asked.said)}{_word(str(fields))}"
-        f"$2\r\nid\r\n{_word(named)}$2\r\nby\r\n{_word(order.by.value)}$3\r\nref\r\n{_word(order.value)}"
-        f"$6\r\ncaller\r\n{_word(claim.caller)}$10\r\nrequest_id\r\n{_word(claim.request_id)}"
-        f"{''.join([_word(one) for one in more])}"
-        f"{known.before}{''.join([_word(str(one)) for one in expected_us])}{known.after}"
+        f"{known.keys_number}${len(record)}\r\n{record}\r\n${len(asked.order)}\r\n{asked.order}\r\n"
+        f"${len(asked.pointer)}\r\n{asked.pointer}\r\n{known.keys}"
+        f"${len(patience)}\r\n{patience}\r\n${len(seen)}\r\n{seen}\r\n{_TRUST[asked.trusted]}"
+        f"${len(at_ms)}\r\n{at_ms}\r\n${len(lease_ms)}\r\n{lease_ms}\r\n"
+        f"{known.lifetime}${len(asked.said)}\r\n{asked.said}\r\n$2\r\n{fields}\r\n"
+        f"$2\r\nid\r\n${len(named)}\r\n{named}\r\n$2\r\nby\r\n${len(by)}\r\n{by}\r\n"
+        f"$3\r\nref\r\n${len(ref)}\r\n{ref}\r\n$6\r\ncaller\r\n${len(caller)}\r\n{caller}\r\n"
+        f"$10\r\nrequest_id\r\n${len(request_id)}\r\n{request_id}\r\n"
+        f"{_spelled(more) if more else ''}{known.before}{_spelled(map(str, expected_us))}{known.after}"
     )
     return plain(known.number + fields, said)
 
 
 def settle_words(record: RecordId, fence: int, settlement: Settlement) -> Words:
     """What came of a cancel, whole."""
-    name, gone = keys.record(record), settlement.gone
-    remembered = name if gone is None else keys.order(record.account, gone.by, gone.value)
+    name, gone, account = keys.record(record), settlement.gone, record.account
+    remembered = name if gone is None else keys.order(account, gone.by, gone.value)
+    state, outcome, held = settlement.state.value, settlement.outcome.value, f"{fence}"
     before = (
-        f"$1\r\n4\r\n{_word(name)}{_work_keys(record.account)}{_word(remembered)}{_NO_TIME}{_word(str(fence))}"
-        f"{_word(settlement.state.value)}{_word(settlement.outcome.value)}"
+        f"$1\r\n4\r\n${len(name)}\r\n{name}\r\n{_work_keys(account)}${len(remembered)}\r\n{remembered}\r\n"
+        f"$0\r\n\r\n${len(held)}\r\n{held}\r\n${len(state)}\r\n{state}\r\n${len(outcome)}\r\n{outcome}\r\n"
     )
-    body, steps = settlement.body, steps_text(settlement.steps)
-    after = f"{_word(str(settlement.at_ms))}{_word(str(settlement.attempts))}"
-    data = b"%b$%d\r\n%b\r\n%b$%d\r\n%b\r\n%b"
-    parts = (before.encode("ascii"), len(body), body, after.encode("ascii"), len(steps), steps, _LOOKS)
-    return Words(SETTLE_WORDS, data % parts)
+    at_ms, attempts, steps = f"{settlement.at_ms}", f"{settlement.attempts}", steps_text(settlement.steps)
+    after = f"${len(at_ms)}\r\n{at_ms}\r\n${len(attempts)}\r\n{attempts}\r\n${len(steps)}\r\n"
+    body = settlement.body
+    parts = (before.encode("ascii"), len(body), body, after.encode("ascii"), steps, _LOOKS)
+    return Words(SETTLE_WORDS, b"%b$%d\r\n%b\r\n%b%b\r\n%b" % parts)
 
 
 @lru_cache(maxsize=4096)
@@ -102,10 +105,9 @@ def _work_keys(account: Account) -> str:
     return text(keys.leases(account), keys.unknown(account))
 
 
-def _word(said: str) -> str:
-    return f"${len(said)}\r\n{said}\r\n"
+def _spelled(said: Iterable[str]) -> str:
+    return "".join([f"${len(word)}\r\n{word}\r\n" for word in said])
 
 
 _TRUST = {True: text("1"), False: text("0")}
-_NO_TIME = text(SERVER_TIME)
 _LOOKS = words(FIRST_LOOK_MS, MEMORY_MS, keys.SETTLED).data

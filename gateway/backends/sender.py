@@ -145,13 +145,16 @@ def _way_for(request: WireRequest, ways: tuple[_Way, ...], timeout_ms: int) -> _
     """Where the bytes go exactly as they stand, or why they must not or could not."""
     if timeout_ms <= 0:
         return NotSent("no time is left", here=True)
-    way = next((each for each in ways if request.url.startswith(each.prefix)), None)
-    if way is None:
+    for way in ways:
+        if request.url.startswith(way.prefix):
+            break
+    else:
         return NotSent("the request is not for this venue", here=True)
     if not _is_token(request.method) or not _is_target(request.url):
         return NotSent("the request line is not legal", here=True)
-    if not all(_is_token(name) and _is_printable(value) for name, value in request.headers):
-        return NotSent("a header is not legal", here=True)
+    for name, value in request.headers:
+        if not _is_token(name) or not _is_printable(value):
+            return NotSent("a header is not legal", here=True)
     return way
 
 

@@ -44,6 +44,7 @@ from gateway.venues.reading import (
     refused_by_status,
     retry_after_ms,
     text,
+    told,
     without_object,
 )
 
@@ -243,7 +244,7 @@ class Hashkey:
         if text(body, CANCEL_NAMES[order.by]) != order.value:
             return Unclear("the answer does not name the order", facts)
         verdict = AFTER_CANCEL.get(facts.venue_status or "")
-        return Unclear("no known order status", facts) if verdict is None else replace(verdict, facts=facts)
+        return Unclear("no known order status", facts) if verdict is None else told(verdict, facts)
 
     def interpret_read(self, reply: Reply, order: OrderRef) -> Sighting:
         """The order as it is now, if it is the one that was asked for."""
@@ -289,7 +290,8 @@ class Hashkey:
 def _granted(reply: Reply) -> dict[str, object] | Verdict:
     """The body of a success, or what the refusal means."""
     body = json_object(reply.body)
-    facts = Facts(venue_code=_code(body or {}), venue_message=text(body or {}, "msg"))
+    code, message = (_code(body), text(body, "msg")) if body else (None, None)
+    facts = Facts(venue_code=code, venue_message=message) if code or message else NOTHING_SAID
     if (refused := refused_by_status(reply, facts)) is not None:
         return _paused(refused, reply)
     if body is None:

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Callable, Container, Mapping
+from dataclasses import replace
 from decimal import Context, Decimal
 
 import orjson
 
 from gateway.core.http_date import http_date_ms
 from gateway.core.model import OrderRef, Scope
-from gateway.core.outcome import NOTHING_SAID, AuthRefused, Facts, Throttled, Unclear
+from gateway.core.outcome import NOTHING_SAID, AuthRefused, Facts, Settled, Throttled, Unclear, Verdict
 from gateway.core.wire import Reply
 
 MESSAGE_MOST = 200
@@ -75,13 +76,17 @@ def listed(
 def text(of: Mapping[str, object], key: str) -> str | None:
     """A scalar as short clean text, so that ids and decimals keep their digits; None for anything else."""
     value = of.get(key)
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if value.__class__ is str:
+        return clean(value) or None
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return clean(str(value)) or None
 
 
 def clean(message: str) -> str:
     """Venue text that can stand in a log line: printable, one line, cut."""
+    if len(message) <= MESSAGE_MOST and message.isascii() and message.isprintable():
+        return message.strip()
     return UNPRINTABLE.sub(" ", message[: 4 * MESSAGE_MOST]).strip()[:MESSAGE_MOST].rstrip()
 
 
@@ -102,8 +107,15 @@ def difference(whole: str | None, part: str | None) -> str | None:
     """What is left of `whole`, exactly; None unless both are plain decimals and `part` is the smaller one."""
     if whole is None or part is None or not (PLAIN_DECIMAL.fullmatch(whole) and PLAIN_DECIMAL.fullmatch(part)):
         return None
+    if part == "0" and whole.isdigit():
+        return whole.lstrip("0") or "0"
     left = EXACT.subtract(Decimal(whole), Decimal(part))
     return None if left < 0 else f"{left.normalize(EXACT):f}"
+
+
+def told(verdict: Verdict, facts: Facts) -> Verdict:
+    """A verdict out of a venue's table, with what was said of this order."""
+    return Settled(verdict.outcome, facts) if isinstance(verdict, Settled) else replace(verdict, facts=facts)
 
 
 def retry_after_ms(reply: Reply) -> int | None:
