@@ -1,6 +1,6 @@
 """One cancel on its way through the pipeline: what is known of it so far. A value that grows; no I/O."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.core.admission import Demand, Fare
 from gateway.core.answer import Answer, Asked, Standing
@@ -40,20 +40,14 @@ class Course:
     degraded: bool = False
     sent_ms: int = 0
 
-    @property
-    def account(self) -> Account:
-        """Whose order it is."""
-        return self.asked.cancel.account
+    account: Account = field(init=False)
+    order: OrderRef = field(init=False)
+    fare: Fare = field(init=False)
 
-    @property
-    def order(self) -> OrderRef:
-        """The order that has to go."""
-        return self.asked.cancel.order
-
-    @property
-    def fare(self) -> Fare:
-        """What the cancel costs."""
-        return self.desk.fare(self.account, Op.CANCEL, self.order.by)
+    def __post_init__(self) -> None:
+        """Whose order it is, the order that has to go, and what the cancel costs."""
+        self.account, self.order = self.asked.cancel.account, self.asked.cancel.order
+        self.fare = self.desk.fare(self.account, Op.CANCEL, self.order.by)
 
     @property
     def demands(self) -> tuple[Demand, ...]:

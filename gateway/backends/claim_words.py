@@ -65,7 +65,7 @@ def claim_words(known: Frame, claim: Claim, asked: Asking, patience_us: int, exp
     """A claim, whole."""
     account, order, ulid = claim.id.account, claim.cancel.order, claim.id.ulid
     record, named = f"{keys.records(account)}{ulid}", f"{ulid}.{account.venue}.{account.name}"
-    by, ref, caller, request_id = order.by.value, order.value, claim.caller, claim.request_id
+    by, ref, caller, request_id = order.by, order.value, claim.caller, claim.request_id
     patience, at_ms, lease_ms = f"{patience_us}", f"{claim.at_ms}", f"{max(1, claim.lease_ms)}"
     seen = fingerprint(claim.cancel) if claim.key is not None and not asked.said else ""
     more = asked.fields if order.symbol is None else ("symbol", order.symbol, *asked.fields)
@@ -88,7 +88,7 @@ def settle_words(record: RecordId, fence: int, settlement: Settlement) -> Words:
     """What came of a cancel, whole."""
     name, gone, account = keys.record(record), settlement.gone, record.account
     remembered = name if gone is None else keys.order(account, gone.by, gone.value)
-    state, outcome, held = settlement.state.value, settlement.outcome.value, f"{fence}"
+    state, outcome, held = settlement.state, settlement.outcome, f"{fence}"
     before = (
         f"$1\r\n4\r\n${len(name)}\r\n{name}\r\n{_work_keys(account)}${len(remembered)}\r\n{remembered}\r\n"
         f"$0\r\n\r\n${len(held)}\r\n{held}\r\n${len(state)}\r\n{state}\r\n${len(outcome)}\r\n{outcome}\r\n"

@@ -5,9 +5,9 @@ import hmac
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum, unique
+from enum import unique
 
-from gateway.core.model import Account, VenueId
+from gateway.core.model import Account, VenueId, Word
 from gateway.core.outcome import Outcome
 
 _NAME = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,64}")
@@ -19,7 +19,7 @@ def is_name(text: str) -> bool:
 
 
 @unique
-class Permission(StrEnum):
+class Permission(Word):
     """What a caller can be allowed to do."""
 
     CANCEL = "cancel"

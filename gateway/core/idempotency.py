@@ -2,17 +2,17 @@
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from enum import StrEnum, unique
+from enum import unique
 from functools import lru_cache
 
 from gateway.core.admission import Slot
-from gateway.core.model import Account, By, Cancel, OrderRef, VenueId
+from gateway.core.model import Account, By, Cancel, OrderRef, VenueId, Word
 from gateway.core.outcome import MEANINGS, Outcome
 from gateway.core.value import quick
 
 
 @unique
-class State(StrEnum):
+class State(Word):
     """How far a cancel has come. `sent` is written before any byte leaves."""
 
     RECEIVED = "received"

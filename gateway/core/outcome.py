@@ -6,15 +6,15 @@ success or a failure by default.
 """
 
 from dataclasses import dataclass, replace
-from enum import StrEnum, unique
+from enum import unique
 from typing import assert_never
 
-from gateway.core.model import Scope
+from gateway.core.model import Scope, Word
 from gateway.core.value import quick
 
 
 @unique
-class Outcome(StrEnum):
+class Outcome(Word):
     """Everything an answer of the gateway can say."""
 
     CANCELLED = "cancelled"
@@ -172,7 +172,7 @@ Verdict = Settled | ReadBack | AuthRefused | Untimely | Throttled | Unclear
 
 
 @unique
-class OrderState(StrEnum):
+class OrderState(Word):
     """What reading an order back can show."""
 
     OPEN = "open"

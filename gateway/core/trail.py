@@ -171,17 +171,26 @@ def path_of(request: WireRequest) -> str:
 
 def digest_of(request: WireRequest) -> str:
     """Which request it was: of its method, its URL without the signature, and its body."""
-    shown = SIGNATURE_IN_URL.sub(REDACTED, request.url) if SIGNED in request.url else request.url
+    shown = _parted(request.url)[0]
     return hashlib.sha256(f"{request.method} {shown}\n".encode() + request.body).hexdigest()
 
 
 def repeats_hidden(request: WireRequest, body: bytes) -> bool:
     """Whether a reply repeats what people may not see of the request, as an error page may."""
     hidden = [value.removeprefix("Bearer ") for name, value in request.headers if not _is_plain(name)]
-    if SIGNED in request.url:
-        hidden += SIGNATURE_IN_URL.findall(request.url)
     plain = body.replace(b"\\", b"") if b"\\" in body else body
-    return any(len(value) >= HIDDEN_LEAST and value.encode() in plain for value in hidden)
+    hidden += _parted(request.url)[1]
+    return any(value.encode() in plain for value in hidden if len(value) >= HIDDEN_LEAST)
+
+
+def _parted(url: str) -> tuple[str, list[str]]:
+    """A URL as it may be shown, and the signatures in it; most have one at the end, or none."""
+    before, found, value = url.partition(SIGNED)
+    if not found:
+        return url, []
+    if before[-1:] in {"?", "&"} and SIGNED not in value and "&" not in value:
+        return f"{before}{SIGNED}{REDACTED}", [value]
+    return SIGNATURE_IN_URL.sub(REDACTED, url), SIGNATURE_IN_URL.findall(url)
 
 
 @lru_cache(maxsize=256)
