@@ -12,6 +12,5 @@ class SystemClock:
         """Wall time in milliseconds since 1970."""
         return time.time_ns() // NS_PER_MS
 
-    def monotonic(self) -> float:
-        """Seconds that never jump."""
-        return time.monotonic()
+    # Seconds that never jump; asked some twenty times for a cancel, so without a call of ours around it.
+    monotonic = staticmethod(time.monotonic)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum, unique
-from typing import NewType
+from typing import NamedTuple, NewType
 
 from gateway.core.value import quick
 
@@ -71,10 +71,8 @@ class OrderRef:
     symbol: str | None = None
 
 
-@quick
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Whose credential signs: an account name is unique within its venue only."""
+class Account(NamedTuple):
+    """Whose credential signs: an account name is unique within its venue only. A tuple, since so much is kept by it."""
 
     venue: VenueId
     name: str
