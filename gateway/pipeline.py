@@ -33,7 +33,6 @@ from gateway.core.outcome import (
     ReadBack,
     Seen,
     Settled,
-    Throttled,
     Unclear,
     Untimely,
     conclude,
@@ -41,10 +40,10 @@ from gateway.core.outcome import (
 from gateway.core.resolution import AFTER_ACK, AFTER_SILENCE
 from gateway.core.shut import Shut
 from gateway.core.trail import Claiming, Settling, Slotted
-from gateway.core.wire import NotSent
 from gateway.course import Course
 from gateway.desk import Desk
 from gateway.dispatch import CallerLeft, Dispatcher, Full, OverDeadline, Patience, Refusal
+from gateway.ends import TRY_AGAIN_MS, End, ms_up, plainly, shut_as, with_earlier
 from gateway.errand import Errands
 from gateway.follow import Follower
 from gateway.line import URGENT_LANES, Boarding
@@ -55,7 +54,6 @@ from gateway.resolve import gone
 from gateway.weather import Weather
 
 US_PER_S = 1_000_000
-TRY_AGAIN_MS = 1000
 # Of the time that is left, a renewal may take so much: what comes after it needs some as well.
 RENEWAL_SHARE = 0.8
 # What a venue says of an order only to somebody whose signature it has taken; a refusal may come before that.
@@ -65,19 +63,6 @@ CREDENTIAL_TAKEN = frozenset({
 # What is no proof that the order is gone: to look once more may show it, and so may to ask once more.
 UNSEEN = frozenset({Outcome.ACCEPTED, Outcome.UNKNOWN})
 NOT_GONE = frozenset({Outcome.UNKNOWN, Outcome.REJECTED})
-CLOCK_REFUSED = "the venue finds the time of the request, by this gateway's clock, outside its window"
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """What an attempt came to; why another one could be of use; what to `look` for, and what holds while unseen."""
-
-    settled: Settled
-    detail: str | None = None
-    retry_after_ms: int | None = None
-    again: str | None = None
-    look: ReadBack | None = None
-    unseen: Outcome = Outcome.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +137,12 @@ class Pipeline:
         """What is told instead; None where whoever we followed was turned away unsent, so that it is our turn."""
         match claimed:
             case Late(wait_us=wait_us):
-                return course.answer(Settled(Outcome.OVER_DEADLINE), retry_after_ms=_ms_up(wait_us))
+                return course.answer(Settled(Outcome.OVER_DEADLINE), retry_after_ms=ms_up(wait_us))
             case Mismatch():
                 return course.answer(Settled(Outcome.KEY_REUSED))
             case Gated(scope=scope, wait_us=wait_us):
                 self.meter.gated(course.account.venue, scope, wait_us / US_PER_S)
-                return course.answer(Settled(_shut(claimed)), retry_after_ms=_ms_up(wait_us))
+                return course.answer(Settled(shut_as(claimed)), retry_after_ms=ms_up(wait_us))
             case Gone(record=record):
                 return await self._remembered(course, record)
             case Known(record=record):
@@ -233,15 +218,15 @@ class Pipeline:
     async def _turn_away(self, course: Course, refused: Refusal) -> Answer:
         match refused:
             case OverDeadline(wait_us=wait_us):
-                return await self._settle(course, Settled(Outcome.OVER_DEADLINE), retry_after_ms=_ms_up(wait_us))
+                return await self._settle(course, Settled(Outcome.OVER_DEADLINE), retry_after_ms=ms_up(wait_us))
             case Gated(scope=scope, wait_us=wait_us):
                 self.meter.gated(course.account.venue, scope, wait_us / US_PER_S)
-                return await self._settle(course, Settled(_shut(refused)), retry_after_ms=_ms_up(wait_us))
+                return await self._settle(course, Settled(shut_as(refused)), retry_after_ms=ms_up(wait_us))
             case Full(detail=detail):
                 overloaded = Settled(Outcome.OVERLOADED)
                 return await self._settle(course, overloaded, detail, TRY_AGAIN_MS)
             case Shut(outcome=outcome, detail=detail, wait_us=wait_us):
-                return await self._settle(course, Settled(outcome), detail, _ms_up(wait_us))
+                return await self._settle(course, Settled(outcome), detail, ms_up(wait_us))
             case _:
                 assert_never(refused)
 
@@ -286,7 +271,7 @@ class Pipeline:
                 told = await self._once_renewed(course, told)
             if isinstance(told, Settled):
                 self._proves(course, told)
-            end = earlier = _with_earlier(earlier, await self._end(course, told))
+            end = earlier = with_earlier(earlier, await self._end(course, told))
             if end.again is None or not await self._once_more(course, end.again):
                 end = await self._watched(course, end)
                 return await self._settle(course, end.settled, end.detail, end.retry_after_ms)
@@ -340,9 +325,9 @@ class Pipeline:
                     return End(told, look=replace(AFTER_ACK, facts=told.facts), unseen=Outcome.ACCEPTED)
                 return End(told)
             case Untimely() if self.weather.offsets.signing_ms(course.account.venue) is not None:
-                return replace(_plainly(told), again="clock")
+                return replace(plainly(told), again="clock")
             case _:
-                return _plainly(told)
+                return plainly(told)
 
     async def _read_back(self, course: Course, asked: ReadBack) -> End:
         """What the order shows. One that is provably still open can be asked for again."""
@@ -394,48 +379,3 @@ class Pipeline:
 def _look(course: Course) -> Look:
     asked, signer = course.asked, course.unlocked.signer
     return Look(course.desk, course.account, course.order, signer, asked.caller, asked.deadline, course.sent_ms)
-
-
-def _with_earlier(earlier: End | None, end: End) -> End:
-    """An attempt that did nothing takes nothing back: one before it whose end is unknown may still be acted on."""
-    if earlier is None or earlier.settled.outcome is not Outcome.UNKNOWN:
-        return end
-    if SETTLED_AS[end.settled.outcome] is State.REFUSED or end.settled.outcome is Outcome.REJECTED:
-        return replace(earlier, again=end.again)
-    if end.look is not None and end.look.if_open is Outcome.REJECTED:
-        return replace(end, look=replace(end.look, if_open=Outcome.UNKNOWN))
-    return end
-
-
-def _plainly(  # noqa: PLR0911  one per kind
-    told: Untimely | Unclear | Throttled | AuthRefused | NotSent | NoSigner | Missed,
-) -> End:
-    """What needs no further look: the outcome, its detail, and when to try again."""
-    match told:
-        case Unclear(reason=reason, facts=facts):
-            return End(Settled(Outcome.UNKNOWN, facts), reason)
-        case Throttled(banned=banned, retry_after_ms=stated_ms, facts=facts):
-            limited = Settled(Outcome.VENUE_BANNED if banned else Outcome.VENUE_LIMITED, facts)
-            return End(limited, None, stated_ms or TRY_AGAIN_MS)
-        case AuthRefused(facts=facts):
-            return End(Settled(Outcome.VENUE_AUTH, facts))
-        case Untimely(facts=facts):
-            return End(Settled(Outcome.VENUE_UNAVAILABLE, facts), CLOCK_REFUSED, TRY_AGAIN_MS)
-        case NotSent(reason=reason, here=here):
-            again = None if here else "not_sent"
-            return End(Settled(Outcome.VENUE_UNAVAILABLE), reason, TRY_AGAIN_MS, again=again)
-        case Missed():
-            return End(Settled(Outcome.OVER_DEADLINE), None, 0)
-        case NoSigner(outcome=outcome, detail=detail):
-            return End(Settled(outcome), detail)
-        case _:
-            assert_never(told)
-
-
-def _shut(gate: Gated) -> Outcome:
-    return Outcome.VENUE_BANNED if gate.banned else Outcome.VENUE_LIMITED
-
-
-def _ms_up(microseconds: int) -> int:
-    """Whole milliseconds, rounded up: a wait of 0.4 ms must not become none."""
-    return -(-microseconds // 1000)

@@ -23,7 +23,7 @@ from gateway.planner import Planner
 from gateway.ports import Clock, Log, Meter, Records
 from gateway.recent import Recent
 from gateway.survey import Survey
-from gateway.web.codec import About
+from gateway.web.codec import About, thousandths
 
 CANCEL_DONE, KILL_DONE, KILL = "cancel.done", "kill.done", "kill"
 # What the one line of a request is called, by the name of its route.
@@ -89,8 +89,8 @@ class Trace:
                 "replayed": True if answer.body is not None else None,
                 "attempts": answer.attempts,
                 "batch": answer.batch,
-                "waited_ms": round(answer.waited_ms, 3),
-                "venue_ms": None if answer.venue_ms is None else round(answer.venue_ms, 3),
+                "waited_ms": thousandths(answer.waited_ms),
+                "venue_ms": None if answer.venue_ms is None else thousandths(answer.venue_ms),
                 "venue_status": answer.facts.venue_status,
                 "venue_code": answer.facts.venue_code,
                 "degraded": True if answer.degraded else None,
@@ -148,7 +148,7 @@ class Journal:
             elif outcome is Outcome.ACCEPTED and trace.asked.wait is Wait.TERMINAL:
                 self.meter.waited_in_vain(venue)
         line = trace.line()
-        line |= {"request_id": request_id, "outcome": outcome, "ms": round(seconds * 1000, 3)}
+        line |= {"request_id": request_id, "outcome": outcome, "ms": thousandths(seconds * 1000)}
         if not trace.plan:
             self.recent.note(trace.event, line)
         if trace.event == CANCEL_DONE:
