@@ -9,8 +9,12 @@ class Noise:
     """Hands out bytes, each once."""
 
     def __init__(self) -> None:
-        self._stock = b""
-        self._at = 0
+        self._forget()
+        os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        """A child process must not hand out what its parent has."""
+        self._stock, self._at = b"", 0
 
     def bytes(self, count: int) -> bytes:
         """So many that nobody has had."""
