@@ -38,7 +38,7 @@ from gateway.venues import ALL
 
 FIGURES = ROOT / "bench" / "results" / "guard.json"
 MOST = 1.10
-WARM, COUNTED, UNDISTURBED = 20, 60, 0.25
+WARM, COUNTED, UNDISTURBED, TRIES_MOST = 20, 60, 0.25, 200
 PYTHON = ".".join(platform.python_version_tuple()[:2])
 QUIET_S, RUN_S = 0.003, 120
 # Counting makes all of it several times slower, and no slot is to go stale for that.
@@ -103,11 +103,16 @@ def counted(config: Path, log: Path) -> Counts:
 
 def _asked(connection: socket.socket, shape: Shape, counting: Counting) -> dict[str, float]:
     seen: list[tuple[int, int]] = []
-    for number in range(1, WARM + COUNTED + 1):
+    for number in range(1, TRIES_MOST):
         before = counting.bytecodes, counting.c_calls
-        _answered(connection, shape.cancel(number))
+        good = _answered(connection, shape.cancel(number))
         _quiet(counting)
-        seen.append((counting.bytecodes - before[0], counting.c_calls - before[1]))
+        if good:  # a machine that is busy enough lets a few run out of time
+            seen.append((counting.bytecodes - before[0], counting.c_calls - before[1]))
+        if len(seen) == WARM + COUNTED:
+            break
+    else:
+        raise SystemExit(f"{shape.venue}: of {TRIES_MOST} cancels only {len(seen)} came through; is the machine busy?")
     # What the clock or a busy machine adds (the trail's writes, a slot that went stale) falls into some of them.
     taken = seen[WARM:]
     return {
@@ -116,7 +121,8 @@ def _asked(connection: socket.socket, shape: Shape, counting: Counting) -> dict[
     }
 
 
-def _answered(connection: socket.socket, request: bytes) -> None:
+def _answered(connection: socket.socket, request: bytes) -> bool:
+    """Whether the cancel came through."""
     connection.sendall(request)
     said = b""
     while (end := said.find(b"\r\n\r\n")) < 0:
@@ -124,7 +130,7 @@ def _answered(connection: socket.socket, request: bytes) -> None:
     length = int(said.lower().split(b"content-length:")[1].split(b"\r\n")[0])
     while len(said) < end + 4 + length:
         said += connection.recv(65536)
-    assert said[9:12] in {b"200", b"202"}, said
+    return said[9:12] in {b"200", b"202"}
 
 
 def _quiet(counting: Counting) -> None:
