@@ -58,9 +58,9 @@ def judge(record: Record, sighting: Sighting, now_ms: int, give_up_ms: int, chan
     """What follows from one look; `chance` from 0 to 1 spreads the looks of many records."""
     if record.state in UNNOTED and isinstance(sighting, Seen) and sighting.state is OrderState.OPEN:
         return _unsent(record)
-    found = _judged(record, sighting, now_ms, give_up_ms, chance)
-    # It may have been sent; nobody will ever know. As an unknown one it is told so.
-    return Settled(Outcome.UNKNOWN) if record.state in UNNOTED and isinstance(found, GivenUp) else found
+    if record.state in UNNOTED and isinstance(sighting, Unclear):
+        return Settled(Outcome.UNKNOWN)  # it may have been sent, and goes on as what was
+    return _judged(record, sighting, now_ms, give_up_ms, chance)
 
 
 def _unsent(record: Record) -> Settled | Later:

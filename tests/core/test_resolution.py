@@ -175,5 +175,10 @@ def test_what_has_no_note_and_is_gone_ends_as_what_was_sent_does(record: Record)
     assert judged(Seen(OrderState.MISSING), 0, record) == Later(PAUSE_LEAST_MS, "missing")
 
 
-def test_what_has_no_note_and_can_not_be_seen_is_unknown_in_the_end() -> None:
-    assert judged(Unclear("HTML"), GIVE_UP_MS, UNNOTED) == Settled(Outcome.UNKNOWN)
+def test_what_has_no_note_and_can_not_be_seen_is_unknown_from_then_on() -> None:
+    assert judged(Unclear("HTML"), 0, UNNOTED) == Settled(Outcome.UNKNOWN)
+
+
+@pytest.mark.parametrize("sighting", [AuthRefused(), Throttled(Scope.ACCOUNT)])
+def test_what_has_no_note_and_may_not_be_looked_at_is_looked_at_later(sighting: Sighting) -> None:
+    assert isinstance(judged(sighting, 0, UNNOTED), Later)

@@ -63,14 +63,14 @@ async def test_what_is_open_at_two_looks_was_not_done() -> None:
 
 
 @on_virtual_time
-async def test_what_can_not_be_seen_is_not_called_anything() -> None:
+async def test_what_can_not_be_seen_is_unknown() -> None:
     world = World()
     await left_unnoted(world)
     world.sender.on_read = [Unclear("HTML")]
 
     record = await looked_at(world)
 
-    assert (record.state, record.outcome) == (State.RECEIVED, None)
+    assert (record.state, record.outcome) == (State.UNKNOWN, Outcome.UNKNOWN)
 
 
 @on_virtual_time
