@@ -14,7 +14,7 @@ from bench.soak.gauges import Gauges, growth, left_in
 from bench.soak.load import Load
 from bench.soak.scene import ENTRIES_MOST, TTL_S, Scene
 from bench.soak.trails import Trails, audit
-from gateway.backends.records import MEMORY_MS
+from gateway.backends.claim_words import MEMORY_MS
 
 STORIES_SHOWN = 5
 LONG_ENOUGH_S = 300.0
