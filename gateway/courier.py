@@ -112,6 +112,8 @@ class Courier:
         request = parcel.make(at_ms)
         signed = self.clock.monotonic()
         result, back = await self._sent(parcel, slot, request)
+        if result is HELD_BACK:
+            self.weather.offsets.held_back(parcel.account.venue)
         return Carried(request, result, slot, began, signed, back)
 
     async def _sent(self, parcel: Parcel, slot: Slot, request: WireRequest) -> tuple[SendResult, float]:

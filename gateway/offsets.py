@@ -60,6 +60,11 @@ class Offsets:
         trying, watch.trying = watch.trying, False
         return wall if trying else None
 
+    def held_back(self, venue: VenueId) -> None:
+        """What was signed did not leave. If it was to find out whether our clocks agree again, the next one is."""
+        watch = self._watches[venue]
+        watch.trying = watch.word == "refused"
+
     def correction_ms(self, venue: VenueId) -> int:
         """By how much our time is moved when signing; 0 where nothing is signed."""
         watch = self._watches[venue]

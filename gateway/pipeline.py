@@ -324,7 +324,7 @@ class Pipeline:
                     course.acknowledged = told
                     return End(told, look=replace(AFTER_ACK, facts=told.facts), unseen=Outcome.ACCEPTED)
                 return End(told)
-            case Untimely() if self.weather.offsets.signing_ms(course.account.venue) is not None:
+            case Untimely() if not self.weather.offsets.refuses(course.account.venue):
                 return replace(plainly(told), again="clock")
             case _:
                 return plainly(told)

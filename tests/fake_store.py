@@ -341,6 +341,8 @@ class FakeRecords:
 
     def _known(self, claim: Claim) -> Known | Gone | Mismatch | int:
         """What stands against a fresh record, or the fence of one."""
+        if claim.id in self.kept:
+            return Known(self.kept[claim.id])
         under_key = self._under_key(claim)
         if isinstance(under_key, Mismatch):
             return under_key

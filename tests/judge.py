@@ -8,6 +8,7 @@ from true_venue import Attempt, Truth
 from gateway.core.idempotency import Record, State
 from gateway.core.model import By
 from gateway.core.outcome import OrderState, Outcome
+from gateway.core.resolution import DID_NOTHING
 
 MEANS = {
     Outcome.CANCELLED: {Truth.CANCELLED},
@@ -91,4 +92,4 @@ def _judge_failure(shared: Shared, record: Record, stands: str) -> None:
 def _truly_open(shared: Shared, record: Record) -> bool:
     """The last look found the order open, and so it is."""
     found = record.steps[-1].result if record.steps else ""
-    return found == OrderState.OPEN and shared.book.orders[record.ref].truth is Truth.OPEN
+    return found in {OrderState.OPEN, DID_NOTHING} and shared.book.orders[record.ref].truth is Truth.OPEN

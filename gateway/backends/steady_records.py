@@ -79,7 +79,10 @@ class SteadyRecords:
             return self._local.settle(record, settlement)
         claim = self._claims.pop(record, None)
         try:
-            return await self._shared.settle(record, fence, settlement)
+            settled = await self._shared.settle(record, fence, settlement)
+            if settled or claim is None or await self._shared.get(record) is not None:
+                return settled
+            # It went with the store's data: what came of it is written anew.
         except Unavailable as lost:
             if claim is None:
                 raise

@@ -17,12 +17,17 @@ from gateway.core.outcome import (
     conclude,
 )
 
-# The cancel did leave, so a cancelled order counts as ours. One that is open proves nothing: our cancel may still be on
-# its way, and nobody will ever be able to tell that it got lost.
+# The cancel did leave, so a cancelled order counts as ours. One that is open proves nothing while our cancel may still
+# be on its way.
 AFTER_SILENCE = ReadBack(Outcome.CANCELLED, if_open=Outcome.UNKNOWN, if_missing=Outcome.UNKNOWN)
 AFTER_GRACE = replace(AFTER_SILENCE, if_missing=Outcome.NOT_FOUND)
 # A cancel that the venue took: an order still open, or gone from view, only means that it is not proven final yet.
 AFTER_ACK = ReadBack(Outcome.CANCELLED, if_open=Outcome.ACCEPTED, if_missing=Outcome.ACCEPTED)
+
+# From when on an order that shows open says that our cancel never arrived: Orderly takes a signed request for five
+# minutes, the others for less, and no request of ours lives as long. Longer still, for reads that show what was.
+ARRIVED_MS = 360_000
+DID_NOTHING = "open: the cancel did not arrive, and no longer can"
 
 # hummingbot waits 20 s before it believes that a fresh order is not there, because it met venues that need so long.
 GRACE_MS = 20_000
@@ -76,9 +81,15 @@ def _judged(record: Record, sighting: Sighting, now_ms: int, give_up_ms: int, ch
     open_still = record.state is State.ACKNOWLEDGED and settled.outcome is Outcome.ACCEPTED
     if settled.outcome is not Outcome.UNKNOWN and not open_still:
         return settled
+    if record.state is not State.ACKNOWLEDGED and age_ms >= ARRIVED_MS and _is_open(sighting):
+        return GivenUp(DID_NOTHING)
     if record.state is not State.ACKNOWLEDGED and age_ms >= give_up_ms:
         return GivenUp(worded(sighting))
     return Later(pause_ms(age_ms, chance), worded(sighting))
+
+
+def _is_open(sighting: Sighting) -> bool:
+    return isinstance(sighting, Seen) and sighting.state is OrderState.OPEN and not sighting.weak
 
 
 def pause_ms(age_ms: int, chance: float) -> int:
@@ -110,10 +121,9 @@ def with_step(record: Record, step: Step) -> tuple[Step, ...]:
 def _concluded(record: Record, sighting: Sighting, *, believed: bool) -> Settled:
     if record.state is State.ACKNOWLEDGED:
         return conclude(AFTER_ACK, sighting)
-    if not believed:
-        return conclude(AFTER_SILENCE, sighting)
-    sure = replace(sighting, weak=False) if isinstance(sighting, Seen) else sighting
-    return conclude(AFTER_GRACE, sure)
+    asked = AFTER_GRACE if believed else AFTER_SILENCE
+    sure = replace(sighting, weak=False) if believed and isinstance(sighting, Seen) else sighting
+    return conclude(asked, sure)
 
 
 def another_order(sighting: Sighting, sent_ms: int) -> bool:

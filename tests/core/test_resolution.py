@@ -21,6 +21,8 @@ from gateway.core.outcome import (
     Unclear,
 )
 from gateway.core.resolution import (
+    ARRIVED_MS,
+    DID_NOTHING,
     GRACE_MS,
     PAUSE_LEAST_MS,
     PAUSE_MOST_MS,
@@ -79,7 +81,15 @@ def test_what_a_venue_may_say_too_early_is_believed_after_a_grace(sighting: Seen
     assert judged(sighting, GRACE_MS) == Settled(expected)
 
 
-@pytest.mark.parametrize("sighting", [Seen(OrderState.OPEN), *BLIND])
+def test_an_order_that_is_open_when_no_cancel_can_arrive_any_more_says_that_ours_did_not() -> None:
+    assert isinstance(judged(Seen(OrderState.OPEN), ARRIVED_MS - 1), Later)
+    assert judged(Seen(OrderState.OPEN), ARRIVED_MS) == GivenUp(DID_NOTHING)
+    assert isinstance(judged(Seen(OrderState.OPEN, weak=True), ARRIVED_MS), Later)
+    acknowledged = replace(UNKNOWN, state=State.ACKNOWLEDGED)
+    assert isinstance(judged(Seen(OrderState.OPEN), ARRIVED_MS, acknowledged), Later)
+
+
+@pytest.mark.parametrize("sighting", BLIND)
 def test_what_proves_nothing_is_looked_at_again_until_it_is_too_late(sighting: Sighting) -> None:
     assert isinstance(judged(sighting, GIVE_UP_MS - 1), Later)
     assert judged(sighting, GIVE_UP_MS) == GivenUp(worded(sighting))

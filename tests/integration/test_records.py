@@ -194,6 +194,14 @@ async def test_record_that_was_left_before_sending_is_taken_over_with_a_higher_f
     assert await known(records, wish(3, key="k")) == wish(2).id
 
 
+async def test_claim_that_comes_late_leaves_what_was_written_meanwhile(records: RedisRecords) -> None:
+    await records.claim(wish(1, key="k"), (), 0)
+    await records.settle(wish(1).id, 1, settled(State.TERMINAL))
+
+    assert isinstance(await records.claim(wish(1, key="k"), (), 0), Known)
+    assert await state_of(records, wish(1)) is State.TERMINAL
+
+
 async def test_record_taken_over_by_its_order_frees_the_key_it_had(records: RedisRecords, valkey: Server) -> None:
     await records.claim(wish(1, key="k"), (), 0)
     run_out(valkey, wish(1))

@@ -10,7 +10,7 @@ from virtual_time import let_run, on_virtual_time
 from gateway.core.idempotency import Record, State
 from gateway.core.model import By, Wait
 from gateway.core.outcome import AuthRefused, Facts, OrderState, Outcome, Seen, Settled, Unclear
-from gateway.core.resolution import GRACE_MS
+from gateway.core.resolution import DID_NOTHING, GRACE_MS
 from gateway.core.wire import Unconfirmed
 from gateway.ports import NoSigner, Unlocked
 
@@ -90,7 +90,7 @@ async def test_what_is_never_proven_is_given_up_stays_unknown_and_is_counted() -
     await asyncio.sleep(GIVE_UP_MS / 1000)
 
     record = world.records.one()
-    assert (record.state, record.steps[-1].what, record.steps[-1].result) == (State.UNKNOWN, "give_up", "open")
+    assert (record.state, record.steps[-1].what, record.steps[-1].result) == (State.UNKNOWN, "give_up", DID_NOTHING)
     assert [outcome for outcome, _ in world.meter.resolutions] == [Outcome.UNKNOWN]
     assert len(world.sender.reads) == looks
     assert world.meter.unknown == {DESK_A: 0}
@@ -324,6 +324,22 @@ async def test_a_result_that_could_not_be_told_is_told_later() -> None:
     assert shown is not None
     assert shown.outcome is Outcome.CANCELLED
     assert (world.records.one().state, world.records.one().outcome) == (State.TERMINAL, Outcome.CANCELLED)
+
+
+@on_virtual_time
+async def test_a_record_that_went_with_the_stores_data_is_written_anew_with_what_came_of_it() -> None:
+    world = World()
+    world.sender.takes_s = 0.5
+    work = asyncio.create_task(world.pipeline.cancel(world.ask(key="k")))
+    await asyncio.sleep(0.2)
+    world.records.forget()
+    answer = await work
+    await asyncio.sleep(1)
+
+    assert answer.record is not None
+    assert world.records.kept[answer.record].outcome is Outcome.CANCELLED
+    again = await world.pipeline.cancel(world.ask(key="k"))
+    assert (again.record, len(world.sender.cancels)) == (answer.record, 1)
 
 
 @on_virtual_time

@@ -554,3 +554,18 @@ async def test_who_is_handed_over_in_line_leaves_the_key_to_another_replica() ->
     )
     assert world.records.keys == {}
     assert world.sender.cancels == []
+
+
+@on_virtual_time
+async def test_the_one_request_that_may_find_out_is_not_spent_where_its_slot_went_stale_before_it_left() -> None:
+    world = World()
+    _venue_ahead(world, 60_000)
+    await _three_answers(world)
+    sent = len(world.sender.cancels)
+    world.sender.connects_s = 1.5
+    asyncio.get_running_loop().call_later(0.1, setattr, world.sender, "connects_s", 0.0)
+
+    answer = await world.pipeline.cancel(world.ask("late"))
+
+    assert len(world.sender.cancels) == sent + 1
+    assert answer.outcome is Outcome.CANCELLED
