@@ -18,6 +18,7 @@ from gateway.core.own_ring import lateness_allowed_s
 from gateway.core.value import quick
 from gateway.core.wire import HELD_BACK, NotSent, Reply, SendResult, WireRequest
 from gateway.desk import Desk
+from gateway.gangway import Gangway
 from gateway.offsets import OFF
 from gateway.ports import Clock, Continuity, Gates, Limiter, Meter, Sender, Unavailable, always
 from gateway.voyage import Voyage, Voyages
@@ -71,6 +72,7 @@ class Courier:
     meter: Meter
     weather: Weather
     voyages: Voyages
+    gangway: Gangway
     _taught: dict[Demand, tuple[int, float]] = field(default_factory=dict)
 
     async def carry(self, parcel: Parcel) -> Carried | Missed | NotSent:
@@ -80,20 +82,20 @@ class Courier:
         """
         slot, more = parcel.slot, TRIES_MORE
         carried = await self._try(parcel, slot)
-        while carried is not None and carried.result is HELD_BACK and more > 0:
+        while (result := _came_to(carried)) is HELD_BACK and more > 0:
             slot, soon = await self._another(slot)
             if not soon:
                 break
             carried, more = await self._try(parcel, slot), more - 1
-        if carried is None or isinstance(carried.result, NotSent):
+        if isinstance(result, NotSent):
             await self.give_back(parcel.account, slot)
-        if carried is None:
-            return OFF
-        return Missed() if carried.result is HELD_BACK else carried
+        return Missed() if result is HELD_BACK else carried
 
     async def _another(self, slot: Slot) -> tuple[Slot, bool]:
         """The same slot where only our own count stood against it, else the next one; and whether to try it at once."""
         now = self.clock.monotonic()
+        if not _is_fresh(slot, now):
+            self.gangway.late()
         clear_at = max(now, self.voyages.clear_at(slot.demands, now))
         still_good = _is_fresh(slot, clear_at)
         await asyncio.sleep(min(clear_at - now, SOON_S))
@@ -102,13 +104,15 @@ class Courier:
         other = await self.limiter.exchange(slot)
         return other, other is not slot and other.matures_at - self.clock.monotonic() <= SOON_S
 
-    async def _try(self, parcel: Parcel, slot: Slot) -> Carried | None:
+    async def _try(self, parcel: Parcel, slot: Slot) -> Carried | NotSent:
         # A timer may fire a little early, and a little early is over the limit.
         while (early_s := slot.matures_at - self.clock.monotonic()) > 0:  # noqa: ASYNC110  time has no event
             await asyncio.sleep(early_s)
         began = self.clock.monotonic()
+        if not _is_fresh(slot, began):
+            return HELD_BACK
         if (at_ms := self.weather.offsets.signing_ms(parcel.account.venue)) is None:
-            return None
+            return OFF
         request = parcel.make(at_ms)
         signed = self.clock.monotonic()
         result, back = await self._sent(parcel, slot, request)
@@ -177,6 +181,10 @@ class Courier:
         """A slot that nobody will use."""
         returned = await self.limiter.give_back(slot)
         self.meter.slot(account.venue, "returned" if returned else "wasted")
+
+
+def _came_to(carried: Carried | NotSent) -> SendResult:
+    return carried.result if isinstance(carried, Carried) else carried
 
 
 def _is_fresh(slot: Slot, now: float) -> bool:

@@ -10,6 +10,7 @@ from gateway.core.outcome import Settled
 from gateway.core.shut import Shut
 from gateway.desk import Desk
 from gateway.dispatch import Patience, Seat
+from gateway.gangway import Gangway
 from gateway.line import URGENT_LANES, Boarding
 from gateway.ports import Unlocked
 
@@ -39,6 +40,7 @@ class Course:
     acknowledged: Settled | None = None
     degraded: bool = False
     sent_ms: int = 0
+    gangway: Gangway | None = None
 
     account: Account = field(init=False)
     order: OrderRef = field(init=False)
@@ -64,7 +66,16 @@ class Course:
     def departs(self) -> bool:
         """The moment before bytes leave; False where the caller has been told that nothing was sent."""
         self.may_have_left |= not self.given_up
+        if self.gangway is not None:
+            self.gangway.in_time()
+            self.go_ashore()
         return not self.given_up
+
+    def go_ashore(self) -> None:
+        """Leave the gangway to the next, wherever that was not done yet."""
+        if self.gangway is not None:
+            self.gangway.leave()
+            self.gangway = None
 
     def left_s(self, now: float) -> float:
         """Seconds until the answer is of no use; never negative."""

@@ -46,6 +46,7 @@ from gateway.dispatch import CallerLeft, Dispatcher, Full, OverDeadline, Patienc
 from gateway.ends import TRY_AGAIN_MS, End, ms_up, plainly, shut_as, with_earlier
 from gateway.errand import Errands
 from gateway.follow import Follower
+from gateway.gangway import Gangway
 from gateway.line import URGENT_LANES, Boarding
 from gateway.party import Told
 from gateway.ports import NO_TRAIL, Clock, Continuity, Credentials, Meter, NoSigner, SteadyStore, Trail, Unavailable
@@ -75,6 +76,7 @@ class Pipeline:
     records: SteadyStore
     weather: Weather
     retries: Retries
+    gangway: Gangway
     dispatcher: Dispatcher
     errands: Errands
     reader: Reader
@@ -95,13 +97,16 @@ class Pipeline:
         course = Course(asked, self.desks[asked.cancel.account.venue], unlocked, patience or Patience())
         course.patience.so_far = partial(self._so_far, course, Outcome.DRAINING, "the process ends")
         self._lap(course, "unlock", began)
-        while not isinstance(claimed := await self._claim(course), Fresh):
-            if (answer := await self._not_fresh(course, claimed)) is not None:
-                return answer
-        admitted = await self._admit(course, claimed)
-        if not isinstance(admitted, Boarding):
-            return await self._turn_away(course, admitted)
-        return await self._within_deadline(course)
+        try:
+            while not isinstance(claimed := await self._claim(course), Fresh):
+                if (answer := await self._not_fresh(course, claimed)) is not None:
+                    return answer
+            admitted = await self._admit(course, claimed)
+            if not isinstance(admitted, Boarding):
+                return await self._turn_away(course, admitted)
+            return await self._within_deadline(course)
+        finally:
+            course.go_ashore()
 
     @property
     def busy(self) -> bool:
@@ -122,12 +127,19 @@ class Pipeline:
     async def _claim(self, course: Course) -> Claimed | Gated:
         """Write the wish down; where nobody waits, the same round trip takes the slot and writes `sent`."""
         began = self.clock.monotonic()
+        if not self.gangway.enter():
+            await self.gangway.wait(urgent=course.asked.lane in URGENT_LANES)
+            began, asked = self.clock.monotonic(), began
+            course.waited_s += began - asked
+        course.gangway = self.gangway
         claim = course.claim = course.new_claim(self.clock.now_ms(), began, self.noise(10))
         course.shut = self.weather.against(course.account, course.unlocked.version, course.asked.lane)
         waits = course.shut is not None or self.dispatcher.must_wait(course.fare, course.asked.lane)
         at_once = () if waits else course.demands
         claimed = await self.records.claim(claim, at_once, int(course.left_s(began) * US_PER_S))
         self._lap(course, "claim", began)
+        if not isinstance(claimed, Fresh) or claimed.slot is None:
+            course.go_ashore()
         if isinstance(claimed, Fresh):
             course.record, course.fence, course.degraded = claim.id, claimed.fence, claimed.degraded
         self.trail.note(Claiming(course.asked, course.record, claimed))

@@ -37,6 +37,7 @@ from gateway.desk import Desk
 from gateway.dispatch import Bounds, Dispatcher
 from gateway.errand import Errands
 from gateway.follow import Follower
+from gateway.gangway import Gangway
 from gateway.guard import GuardedSender
 from gateway.kill import Killer
 from gateway.kill_calls import Hands
@@ -372,6 +373,7 @@ class World:
         self.offsets = Offsets(rules, self.clock, lambda _, word, ms: self.clock_words.append((word, ms)))
         self.weather = Weather(self.breakers, self.offsets)
         self.voyages = self._voyages(limiter)
+        self.gangway = Gangway()
         self.courier = Courier(
             self.clock,
             limiter,
@@ -381,6 +383,7 @@ class World:
             self.meter,
             self.weather,
             self.voyages,
+            self.gangway,
         )
         self.reader = Reader(self.clock, self.dispatcher, self.courier, self.trail)
         self.steady = SteadyRecords(ports.records, self.clock, continuity, self._restored)
@@ -418,6 +421,7 @@ class World:
             records=self.steady,
             weather=self.weather,
             retries=Retries(self.clock, self.meter, lambda: 1.0),
+            gangway=self.gangway,
             dispatcher=self.dispatcher,
             errands=self.errands,
             reader=self.reader,

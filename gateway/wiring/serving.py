@@ -13,6 +13,7 @@ from gateway.core.tally import Kill, Tally
 from gateway.courier import Courier
 from gateway.errand import Errands
 from gateway.follow import Follower
+from gateway.gangway import Gangway
 from gateway.kill import Killer
 from gateway.kill_calls import Hands
 from gateway.lookout import Lookout
@@ -46,7 +47,8 @@ def front_of(entrance: Entrance, shared: Shared, parts: Cancelling) -> Front:
         return answer_body(asked, answer, clock.now_ms())
 
     voyages = Voyages(clock, limiter)
-    courier = Courier(clock, limiter, shared.gates, limiter, parts.sender, metrics, parts.weather, voyages)
+    gangway = Gangway()
+    courier = Courier(clock, limiter, shared.gates, limiter, parts.sender, metrics, parts.weather, voyages, gangway)
     reader = Reader(clock, parts.dispatcher, courier, shared.trail)
     errands = Errands(clock, courier, metrics, shared.trail)
     hands = Hands(clock, parts.keeper, parts.dispatcher, courier, errands, shared.trail)
@@ -55,7 +57,7 @@ def front_of(entrance: Entrance, shared: Shared, parts: Cancelling) -> Front:
         desks=parts.desks,
         door=shared.traces.door(entrance.door, clock),
         clock=clock,
-        pipeline=_pipeline(shared, parts, errands, reader, follower, encode),
+        pipeline=_pipeline(shared, parts, errands, reader, follower, encode, gangway),
         killer=_killer(shared, parts, hands, follower),
         planner=Planner(parts.desks, clock, parts.keeper, limiter, parts.dispatcher, parts.weather),
         records=records,
@@ -83,7 +85,13 @@ def _resolver(shared: Shared, parts: Cancelling, reader: Reader, encode: Encode)
 
 
 def _pipeline(
-    shared: Shared, parts: Cancelling, errands: Errands, reader: Reader, follower: Follower, encode: Encode
+    shared: Shared,
+    parts: Cancelling,
+    errands: Errands,
+    reader: Reader,
+    follower: Follower,
+    encode: Encode,
+    gangway: Gangway,
 ) -> Pipeline:
     return Pipeline(
         desks=parts.desks,
@@ -92,6 +100,7 @@ def _pipeline(
         records=shared.records,
         weather=parts.weather,
         retries=Retries(shared.clock, shared.metrics, ROLL),
+        gangway=gangway,
         dispatcher=parts.dispatcher,
         errands=errands,
         reader=reader,
