@@ -79,9 +79,7 @@ def measure(stage: Stage, target: Target, count: int, lanes: int, first: int) ->
     """One round of one target."""
     pin(os.getpid(), OTHERS)
     before, redis_before = cpu_us(target.pids), cpu_us([stage.redis_pid])
-    seen: Round = uvloop.run(
-        drive(target.port, count, min(lanes, target.lanes_most), lambda n: target.cancel(first + n))
-    )
+    seen: Round = uvloop.run(drive(target.port, count, lanes, lambda n: target.cancel(first + n)))
     check(target.name, seen.statuses)
     used = cpu_us(target.pids) - before
     return {

@@ -47,9 +47,6 @@ NAMES: Mapping[str, str] = {
     "ccxt-hashkey": "no gateway: `cancel_order` of ccxt (async) in the trading process, HashKey",
     "ccxt-woofipro": "no gateway: the same, Orderly (ccxt's `woofipro`)",
 }
-# Four that sign fill a core. Many more at once would sign for slots that are stale by their turn.
-LANES_FREE = 1000
-LANES_MOST: Mapping[str, int] = {"loopring": 4}
 
 
 class Absent(Exception):  # noqa: N818  a reason to skip, not an error
@@ -64,7 +61,6 @@ class Target:
     port: int
     pids: tuple[int, ...]
     cancel: Callable[[int], bytes]
-    lanes_most: int = LANES_FREE
 
 
 def put_up(stage: Stage, names: list[str], tell: Callable[[str], None]) -> dict[str, Target]:
@@ -74,8 +70,7 @@ def put_up(stage: Stage, names: list[str], tell: Callable[[str], None]) -> dict[
         gateway = stage.serve(settings(stage))
         gateway.wait_ready()
         for name, venue in served.items():
-            most = LANES_MOST.get(venue, LANES_FREE)
-            found[name] = Target(name, gateway.port, (gateway.pid,), SHAPES[venue].cancel, most)
+            found[name] = Target(name, gateway.port, (gateway.pid,), SHAPES[venue].cancel)
     for name, start in RIVALS.items():
         if name in names:
             try:
