@@ -69,6 +69,7 @@ class Twist:
     delay_ms: int = 0
     fill: Decimal | None = None  # more than remains means all
     fail_ids: int = 0
+    silent: bool = False
 
 
 @dataclass(slots=True)

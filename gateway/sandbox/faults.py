@@ -116,9 +116,10 @@ class FillBeforeCancel:
 
 @dataclass(frozen=True, slots=True)
 class PartialBatch:
-    """The first so many orders of a batch are not cancelled."""
+    """The first so many orders of a batch are not cancelled; silent, an answer that tells of each leaves them out."""
 
     fail_ids: int
+    silent: bool
 
 
 Effect = Latency | Hang | Reset | CannedAnswer | Garbled | SlowBody | DelayedState | FillBeforeCancel | PartialBatch
@@ -185,7 +186,7 @@ def _effect(kind: str, fields: Fields) -> Effect:  # noqa: PLR0911  one per kind
         case "fill_before_cancel":
             return FillBeforeCancel(fields.decimal("quantity", "all", {"all": ALL_FILLED}))
         case "partial_batch":
-            return PartialBatch(fields.number("fail_ids", 1))
+            return PartialBatch(fields.number("fail_ids", 1), fields.flag("silent", default=False))
         case _ if kind in set(Cut):
             return Reset(Cut(kind))
         case _ if kind in set(Garble):

@@ -135,7 +135,8 @@ class Loopring:
             locked if n < twist.fail_ids else self._cancel_item(self._find(call, name, ref), ref, call, twist)
             for n, ref in enumerate(refs)
         ]
-        return as_json(200, [_item(ref, failure) for ref, failure in zip(refs, failures, strict=True)])
+        items = [_item(ref, failure) for ref, failure in zip(refs, failures, strict=True)]
+        return as_json(200, items[twist.fail_ids if twist.silent else 0 :])
 
     def _cancel_item(self, order: Order | None, ref: str, call: Call, twist: Twist) -> tuple[int, str] | None:
         if order is None:

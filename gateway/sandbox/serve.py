@@ -58,7 +58,7 @@ class Plan:
 
 def planned(faults: Iterable[Fault], delay_ms: int) -> Plan:
     """Put the effects together; of several that end a request the first counts."""
-    plan, fill, fail_ids = Plan(), None, 0
+    plan, fill, partial = Plan(), None, PartialBatch(0, silent=False)
     for fault in faults:
         match fault.effect:
             case Latency() as latency:
@@ -68,14 +68,14 @@ def planned(faults: Iterable[Fault], delay_ms: int) -> Plan:
             case FillBeforeCancel() as filled:
                 fill = filled.quantity
             case PartialBatch() as partial:
-                fail_ids = partial.fail_ids
+                pass
             case SlowBody() as slow:
                 plan.slow = slow
             case Hang() | Reset() | CannedAnswer() | Garbled() as ending:
                 plan.ending = plan.ending or ending
             case _:
                 assert_never(fault.effect)
-    plan.twist = Twist(delay_ms, fill, fail_ids)
+    plan.twist = Twist(delay_ms, fill, partial.fail_ids, partial.silent)
     return plan
 
 

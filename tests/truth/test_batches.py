@@ -78,6 +78,20 @@ async def test_a_batch_that_succeeds_in_part_tells_each_of_his_own_order(rig: Ri
         assert told["accepted"] + told["cancelled"] >= ORDERS - 4, (venue, told)
 
 
+async def test_an_order_that_a_batch_says_nothing_of_is_read_back_and_asked_for_again(rig: Rig) -> None:
+    """Loopring alone tells of each order; who is left out of its answer was not cancelled by it, or was."""
+    venue = rig.venue("loopring")
+    read = (await venue.stats())["requests"].get("read_one", 0)
+
+    cancels = await _together(rig, "loopring", {"kind": "partial_batch", "fail_ids": 3, "silent": True})
+
+    _check("loopring", cancels)
+    assert [status for _, status, _ in cancels] == ["cancelled"] * ORDERS
+    again = [said for said, _, _ in cancels if said.json["attempts"] == 2]
+    assert [(said.outcome, said.json["batch"]) for said in again] == [("cancelled", 1)] * 3
+    assert (await venue.stats())["requests"]["read_one"] - read == 3
+
+
 @pytest.mark.parametrize("kind", ["server_error", "reset_after_read", "malformed"])
 async def test_a_batch_that_fails_as_a_whole_is_unknown_for_all_in_it_and_each_is_read_back(
     rig: Rig, kind: str
