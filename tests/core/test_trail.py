@@ -26,6 +26,7 @@ from gateway.core.trail import (
     Slotted,
     Tree,
     Trimmed,
+    _parted,
     chained,
     digest_of,
     link,
@@ -265,3 +266,18 @@ def test_an_entry_that_waits_holds_no_more_memory_than_its_bytes() -> None:
         tracemalloc.stop()
 
     assert held / len(kept) < 500
+
+
+@pytest.mark.parametrize(
+    ("url", "shown", "hidden"),
+    [
+        ("https://v/o?id=1", "https://v/o?id=1", []),
+        ("https://v/o?id=1&signature=abc", "https://v/o?id=1&signature=[redacted]", ["abc"]),
+        ("https://v/o?signature=abc", "https://v/o?signature=[redacted]", ["abc"]),
+        ("https://v/o?signature=abc&id=1", "https://v/o?signature=[redacted]&id=1", ["abc"]),
+        ("https://v/o?signature=a&signature=b", "https://v/o?signature=[redacted]&signature=[redacted]", ["a", "b"]),
+        ("https://v/o?my_signature=a&id=1", "https://v/o?my_signature=a&id=1", []),
+    ],
+)
+def test_every_signature_of_a_url_is_parted_from_it(url: str, shown: str, hidden: list[str]) -> None:
+    assert _parted(url) == (shown, hidden)
