@@ -167,7 +167,7 @@ class Loopring:
         wanted = set(found["status"].split(",")) if "status" in found else None
         orders = [
             order
-            for order in self.desk.book.orders()
+            for order in reversed([*self.desk.book.orders()])  # the newest first
             if order.account == call.account
             and found.get("market", order.symbol) == order.symbol
             and (wanted is None or self.word(order) in wanted)

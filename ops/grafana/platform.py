@@ -112,6 +112,12 @@ PROCESS = Row(
             unit="bytes",
             width=6,
         ),
+        Panel(
+            "Tasks",
+            "Of the loop: they come and go with requests, and must not grow without them.",
+            (q(f"cancel_gateway_tasks{{{OURS}}}", "{{instance}}"),),
+            width=6,
+        ),
         Panel("Open files", "Sockets included.", (q(f"process_open_fds{{{OURS}}}", "{{instance}}"),), width=6),
         Panel(
             "Log lines lost",

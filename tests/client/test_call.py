@@ -105,4 +105,4 @@ def test_client_needs_aiohttp_and_nothing_else_of_the_gateways() -> None:
 
     said = subprocess.run([sys.executable, "-c", code + ours], capture_output=True, text=True, check=True)  # noqa: S603
 
-    assert said.stdout.split() == ["gateway.core", "gateway.core.model", "gateway.core.outcome"]
+    assert said.stdout.split() == ["gateway.core", "gateway.core.model", "gateway.core.outcome", "gateway.core.value"]

@@ -240,7 +240,9 @@ async def test_a_store_that_lost_everything_lets_cancels_proceed_and_a_double_on
         asked = [await rig.cancels_of("hashkey", order["order_id"]) for order in (before, during)]
         statuses = [await rig.venue("hashkey").status_of(order["order_id"]) for order in (before, during)]
 
-    assert [each.outcome for each in said] == ["cancelled", "already_cancelled", "already_cancelled"]
+    assert [each.outcome for each in said[:2]] == ["cancelled", "already_cancelled"]
+    # What was under way is written anew, and its key replays it as soon as it is there.
+    assert said[2].outcome in {"cancelled", "already_cancelled"}
     assert Counter(statuses) == {"cancelled": 2}
     assert all(1 <= requests <= 2 for requests in asked)
 
