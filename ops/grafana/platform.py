@@ -113,12 +113,14 @@ PROCESS = Row(
             width=6,
         ),
         Panel(
-            "Tasks",
-            "Of the loop: they come and go with requests, and must not grow without them.",
-            (q(f"cancel_gateway_tasks{{{OURS}}}", "{{instance}}"),),
+            "Open files, and tasks",
+            "Sockets included. Both come and go with requests, and must not grow without them.",
+            (
+                q(f"process_open_fds{{{OURS}}}", "{{instance}} files"),
+                q(f"cancel_gateway_tasks{{{OURS}}}", "{{instance}} tasks"),
+            ),
             width=6,
         ),
-        Panel("Open files", "Sockets included.", (q(f"process_open_fds{{{OURS}}}", "{{instance}}"),), width=6),
         Panel(
             "Log lines lost",
             "In ten minutes, because the reader of stdout was too slow.",

@@ -104,7 +104,7 @@ async def test_list_is_paged_by_offset(client: Clients) -> None:
     said = await loopring.signed("GET", "/api/v3/orders?accountId=10005&status=processing&limit=2&offset=2")
 
     assert said.json["totalNum"] == 3
-    assert [row["hash"] for row in said.json["orders"]] == [orders[2]["order_id"]]
+    assert [row["hash"] for row in said.json["orders"]] == [orders[0]["order_id"]]  # the newest come first
 
 
 @pytest.mark.parametrize(
