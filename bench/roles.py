@@ -1,6 +1,7 @@
 """The two ends of every comparison, each a process of its own: the venues (`upstream`), and `forward PORT`."""
 
 import asyncio
+import re
 import sys
 from typing import cast
 
@@ -10,6 +11,8 @@ from aiohttp import web
 from yarl import URL
 
 from bench.shapes import reply_to
+
+LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")  # ccxt sends HashKey's parameters as a body
 
 
 class Upstream(asyncio.Protocol):
@@ -22,7 +25,11 @@ class Upstream(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.buffer += data
         while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
-            head, self.buffer = self.buffer[:end], self.buffer[end + 4 :]
+            head = self.buffer[:end]
+            whole = end + 4 + (int(found[1]) if (found := LENGTH.search(head)) else 0)
+            if len(self.buffer) < whole:
+                return
+            self.buffer = self.buffer[whole:]
             self.transport.write(reply_to(head))
 
 
