@@ -83,14 +83,13 @@ class LocalRecords:
 
     def adopt(self, claim: Claim, fence: int, settlement: Settlement) -> None:
         """What came of a record that the store has, and could not be told."""
-        record = replace(record_of(claim), state=State.SENT, fence=fence, sent_ms=claim.at_ms)
-        self._keep(LocalRecord(settled_record(record, settlement), claim))
+        self._keep(LocalRecord(settled_record(sent_record(claim, fence, claim.at_ms), settlement), claim))
         if claim.key is not None and settlement.state is not State.REFUSED:
             self._keys[claim.caller, claim.key] = claim.id
 
     def adopt_sent(self, claim: Claim, fence: int, at_ms: int) -> None:
         """The store has the record, and could not be told that it is sent now."""
-        self._keep(LocalRecord(replace(record_of(claim), state=State.SENT, fence=fence, sent_ms=at_ms), claim))
+        self._keep(LocalRecord(sent_record(claim, fence, at_ms), claim))
 
     def get(self, record: RecordId) -> Record | None:
         """Read one record."""
@@ -129,6 +128,11 @@ class LocalRecords:
 def _order(claim: Claim) -> Order:
     order = claim.cancel.order
     return claim.cancel.account, order.by, order.value
+
+
+def sent_record(claim: Claim, fence: int, at_ms: int) -> Record:
+    """The record that a claim made in the store, once it was sent."""
+    return replace(record_of(claim), state=State.SENT, fence=fence, sent_ms=at_ms)
 
 
 def record_of(claim: Claim) -> Record:
