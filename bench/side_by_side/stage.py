@@ -152,8 +152,9 @@ def put_secrets(folder: Path, accounts: Iterable[str], venues: Iterable[str] = S
 
 
 def environment() -> dict[str, str]:
-    """Ours, without what would change the settings."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CANCEL_GATEWAY")}
+    """Ours, without what would change the settings; byte code is kept, as it is in the image."""
+    others = ("CANCEL_GATEWAY", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     return kept | {"PYTHONPATH": str(ROOT)}
 
 
