@@ -63,6 +63,7 @@ class RedisTrail:
         self._notes: deque[tuple[int, Decision]] = deque()
         self._dropped = 0
         self._wake = asyncio.Event()
+        self._asleep = False
         self._ending = False
         self._forced = self._failing = False
         self._told: tuple[int, float] = (0, 0.0)
@@ -76,7 +77,8 @@ class RedisTrail:
             self._dropped += 1
             return
         self._notes.append((self._clock.now_ms(), what))
-        if not self._wake.is_set():
+        if self._asleep:
+            self._asleep = False
             self._wake.set()
 
     async def aclose(self) -> None:
@@ -115,6 +117,7 @@ class RedisTrail:
         if not self._ending:
             await asyncio.sleep(LINGER_S)
         self._wake.clear()
+        self._asleep = True
 
     async def _take_down(self) -> None:
         """Make entries of what came, a few at a time: cancels go first."""

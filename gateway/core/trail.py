@@ -8,8 +8,9 @@ signature, of a reply its body only where it repeats nothing that the request hi
 
 import base64
 import hashlib
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
+from operator import attrgetter
 from typing import NamedTuple, TypeAlias, assert_never
 
 import orjson
@@ -43,11 +44,13 @@ from gateway.core.wire import (
 
 FORMAT = 1
 GENESIS = bytes(32)
-READ_HEADERS = ("retry-after",)
+READ_HEADER = "retry-after"
 """All that the venues read of a reply besides its status and body."""
 SIGNED = "signature="
 HIDDEN_LEAST = 8
 """Hidden values shorter than this are none; looking for them in replies would find them by chance."""
+
+LIMIT, NAMES = attrgetter("limit"), attrgetter("by", "value", "symbol")
 
 Tree: TypeAlias = dict[str, object]
 Options: TypeAlias = Mapping[str, Mapping[str, str | int | bool]]
@@ -166,30 +169,47 @@ def read(data: bytes) -> Tree | None:
 
 def path_of(request: WireRequest) -> str:
     """Where a request goes, without host and query."""
-    return "/" + request.url.partition("://")[2].partition("/")[2].partition("?")[0]
+    return _path_in(request.url.partition("?")[0])
+
+
+@lru_cache(maxsize=256)
+def _path_in(url: str) -> str:
+    return "/" + url.partition("://")[2].partition("/")[2]
 
 
 def digest_of(request: WireRequest) -> str:
     """Which request it was: of its method, its URL without the signature, and its body."""
-    shown = _parted(request.url)[0]
+    return _digest(request, _parted(request.url)[0])
+
+
+def _digest(request: WireRequest, shown: str) -> str:
     return hashlib.sha256(f"{request.method} {shown}\n".encode() + request.body).hexdigest()
 
 
 def repeats_hidden(request: WireRequest, body: bytes) -> bool:
     """Whether a reply repeats what people may not see of the request, as an error page may."""
-    hidden = [value.removeprefix("Bearer ") for name, value in request.headers if not _is_plain(name)]
+    return _repeats(request, _parted(request.url)[1], body)
+
+
+def _repeats(request: WireRequest, signatures: Sequence[str], body: bytes) -> bool:
     plain = body.replace(b"\\", b"") if b"\\" in body else body
-    hidden += _parted(request.url)[1]
-    return any(value.encode() in plain for value in hidden if len(value) >= HIDDEN_LEAST)
+    for name, value in request.headers:
+        if not _is_plain(name) and _stands_in(value.removeprefix("Bearer "), plain):
+            return True
+    return any(map(partial(_stands_in, plain=plain), signatures)) if signatures else False
 
 
-def _parted(url: str) -> tuple[str, list[str]]:
+def _stands_in(hidden: str, plain: bytes) -> bool:
+    return len(hidden) >= HIDDEN_LEAST and hidden.encode() in plain
+
+
+def _parted(url: str) -> tuple[str, Sequence[str]]:
     """A URL as it may be shown, and the signatures in it; most have one at the end, or none."""
     before, found, value = url.partition(SIGNED)
     if not found:
-        return url, []
+        return url, ()
     if before[-1:] in {"?", "&"} and SIGNED not in value and "&" not in value:
-        return f"{before}{SIGNED}{REDACTED}", [value]
+        return f"{before}{SIGNED}{REDACTED}", (value,)
     return SIGNATURE_IN_URL.sub(REDACTED, url), SIGNATURE_IN_URL.findall(url)
 
 
@@ -231,9 +251,11 @@ def _tree(what: Decision, body_most: int) -> Tree:  # noqa: PLR0911  one case fo
         case Exchanged():
             return _exchange(what, body_most)
         case Settling():
-            return _about(what.cancel, what.record, "settle") | {"outcome": what.outcome, "attempts": what.attempts}
+            tree = _about("settle", what.cancel, what.record)
+            tree["outcome"], tree["attempts"] = what.outcome, what.attempts
+            return tree
         case Slotted():
-            return _about(what.cancel, what.record, "slot") | _slot(what.slot)
+            return _on(what.slot, _about("slot", what.cancel, what.record))
         case Gap(lost=lost):
             return {"is": "gap", "lost": lost}
         case Trimmed(seq=seq, hash=at_hash, at_ms=at_ms, options=options):
@@ -246,89 +268,84 @@ def _tree(what: Decision, body_most: int) -> Tree:  # noqa: PLR0911  one case fo
             assert_never(what)
 
 
-def _about(cancel: Cancel, record: RecordId | None, kind: str) -> Tree:
-    account = cancel.account
+def _about(kind: str, cancel: Cancel, record: RecordId | None) -> Tree:
+    account, order = cancel.account, cancel.order
     return {
         "is": kind,
         "record": record.ulid if record else None,
-        "orders": [_named(cancel.order)],
+        "orders": (NAMES(order),),
         "venue": account.venue,
         "account": account.name,
     }
 
 
-def _named(order: OrderRef) -> tuple[str | None, ...]:
-    return order.by, order.value, order.symbol
-
-
-def _slot(slot: Slot) -> Tree:
-    return {"slot_us": slot.granted_us, "limits": [demand.limit for demand in slot.demands]}
+def _on(slot: Slot, tree: Tree) -> Tree:
+    tree["slot_us"], tree["limits"] = slot.granted_us, list(map(LIMIT, slot.demands))
+    return tree
 
 
 def _claim(what: Claiming) -> Tree:
-    asked = what.asked
-    tree = _about(asked.cancel, what.record, "claim")
-    tree |= {"caller": asked.caller, "request": asked.request_id, "lane": asked.lane}
+    asked, claimed = what.asked, what.claimed
+    tree = _about("claim", asked.cancel, what.record)
+    tree["caller"], tree["request"], tree["lane"] = asked.caller, asked.request_id, asked.lane
     tree["key"] = None if asked.key is None else hashlib.sha256(asked.key.encode()).hexdigest()[:16]
-    return tree | _claimed(what.claimed)
-
-
-def _claimed(claimed: Claimed | Gated) -> Tree:
     match claimed:
         case Fresh(slot=slot):
-            return {"claim": "fresh"} if slot is None else {"claim": "fresh"} | _slot(slot)
+            tree["claim"] = "fresh"
+            return tree if slot is None else _on(slot, tree)
         case Known(record=record):
-            return {"claim": "known", "known": record.id.ulid}
+            tree["claim"], tree["known"] = "known", record.id.ulid
         case Gone(record=record):
-            return {"claim": "gone", "known": record.id.ulid}
+            tree["claim"], tree["known"] = "gone", record.id.ulid
         case Late():
-            return {"claim": "late"}
+            tree["claim"] = "late"
         case Mismatch():
-            return {"claim": "mismatch"}
+            tree["claim"] = "mismatch"
         case Gated(scope=scope):
-            return {"claim": "gated", "scope": scope}
+            tree["claim"], tree["scope"] = "gated", scope
         case _:
             assert_never(claimed)
+    return tree
 
 
 def _exchange(what: Exchanged, body_most: int) -> Tree:
     request, account = what.request, what.account
+    shown, signatures = _parted(request.url)
     tree: Tree = {
         "is": "send",
         "op": what.op,
         "venue": account.venue,
         "account": account.name,
-        "orders": [_named(order) for order in what.orders],
-        "sent": {"method": request.method, "path": path_of(request), "digest": digest_of(request)},
-        "read_as": [word(one) for one in what.read_as],
+        "orders": list(map(NAMES, what.orders)),
+        "sent": {"method": request.method, "path": path_of(request), "digest": _digest(request, shown)},
+        "read_as": list(map(word, what.read_as)),
     }
-    return tree | _slot(what.slot) | _came(what, body_most)
-
-
-def _came(what: Exchanged, body_most: int) -> Tree:
     match what.result:
         case Reply() as reply:
-            return {"reply": _reply(what.request, reply, body_most)}
+            tree["reply"] = _reply(request, signatures, reply, body_most)
         case NotSent(reason=reason) | Unconfirmed(reason=reason):
-            return {"no_reply": reason, "left": not isinstance(what.result, NotSent)}
+            tree["no_reply"], tree["left"] = reason, not isinstance(what.result, NotSent)
         case _:
             assert_never(what.result)
+    return _on(what.slot, tree)
 
 
-def _reply(request: WireRequest, reply: Reply, body_most: int) -> Tree:
-    # A header may hold bytes that are no text; no venue reads anything out of such a one.
-    said = {name: _plain(reply.headers[name]) for name in READ_HEADERS if name in reply.headers}
-    tree: Tree = {"status": reply.status, "at": reply.at_ms, "digest": hashlib.sha256(reply.body).hexdigest()}
-    if said:
-        tree["headers"] = said
-    if len(reply.body) > body_most:
-        return tree | {"withheld": "long"}
-    if repeats_hidden(request, reply.body):
-        return tree | {"withheld": "secret"}
-    try:
-        return tree | {"body": reply.body.decode()}
-    except UnicodeDecodeError:
-        return tree | {"body64": base64.b64encode(reply.body).decode()}
+def _reply(request: WireRequest, signatures: Sequence[str], reply: Reply, body_most: int) -> Tree:
+    body, headers = reply.body, reply.headers
+    tree: Tree = {"status": reply.status, "at": reply.at_ms, "digest": hashlib.sha256(body).hexdigest()}
+    if (said := headers.get(READ_HEADER)) is not None:
+        # It may hold bytes that are no text; no venue reads anything out of such a one.
+        tree["headers"] = {READ_HEADER: _plain(said)}
+    if len(body) > body_most:
+        tree["withheld"] = "long"
+    elif _repeats(request, signatures, body):
+        tree["withheld"] = "secret"
+    else:
+        try:
+            tree["body"] = body.decode()
+        except UnicodeDecodeError:
+            tree["body64"] = base64.b64encode(body).decode()
+    return tree
 
 
 def _plain(value: str) -> str:

@@ -81,6 +81,10 @@ class Backlog:
 
     def stored(self, upto: int) -> None:
         """Everything up to this number is in the store."""
+        if upto >= self.last.seq:
+            self._stored.extend(self._waiting)
+            self._waiting.clear()
+            self._waiting_bytes = 0
         while self._waiting and self._waiting[0].seq <= upto:
             entry = self._waiting.popleft()
             self._waiting_bytes -= len(entry.data)
@@ -109,11 +113,11 @@ class Backlog:
             self.cut = Cut(self.last.seq, f"{going.at_ms}-{going.seq + 1}")
 
     def _link(self, at_ms: int, what: Decision) -> None:
-        seq, before_ms, _, before = self.last
-        entry = link(seq + 1, max(before_ms, at_ms), before, what, self._bounds.body_most)
-        self.last = entry
+        before = self.last
+        seq = before.seq + 1
+        entry = self.last = link(seq, max(before.at_ms, at_ms), before.hash, what, self._bounds.body_most)
         self._waiting.append(entry)
         self._waiting_bytes += len(entry.data)
-        if not entry.seq % MARK_EVERY or entry.at_ms - self._marked_ms > MARK_EVERY_MS:
+        if not seq % MARK_EVERY or entry.at_ms - self._marked_ms > MARK_EVERY_MS:
             self._marks.append(entry)
             self._marked_ms = entry.at_ms
