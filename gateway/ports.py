@@ -184,6 +184,10 @@ class SteadyStore(Records, Protocol):
 class OpenRecords(Protocol):
     """Records whose end is not known, as the resolver works on them. Nobody else works on what is taken."""
 
+    async def awaited(self, accounts: Sequence[Account]) -> Sequence[Account]:
+        """Those that may have records which are not at their end; the same sequence again is the cheapest to ask."""
+        ...
+
     async def take(
         self, account: Account, at_ms: int, lease_ms: int, *, most: int = 1, named: RecordId | None = None
     ) -> Taken:

@@ -256,6 +256,11 @@ class FakeRecords:
         await self._call("get")
         return self.kept.get(record)
 
+    async def awaited(self, accounts: Sequence[Account]) -> Sequence[Account]:
+        await self._call("awaited")
+        open_at = {at.account for at, record in self.kept.items() if at in self.due or record.state in IN_FLIGHT}
+        return [account for account in accounts if account in open_at]
+
     async def take(
         self, account: Account, at_ms: int, lease_ms: int, *, most: int = 1, named: RecordId | None = None
     ) -> Taken:

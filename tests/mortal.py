@@ -178,6 +178,9 @@ class MortalRecords:
     async def get(self, record: RecordId) -> Record | None:
         return await self.life.through(self.inner.get(record))
 
+    async def awaited(self, accounts: Sequence[Account]) -> Sequence[Account]:
+        return await self.life.through(self.inner.awaited(accounts))
+
     async def take(
         self, account: Account, at_ms: int, lease_ms: int, *, most: int = 1, named: RecordId | None = None
     ) -> Taken:

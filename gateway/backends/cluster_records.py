@@ -4,6 +4,7 @@ A claim takes one or two steps more than on a single server; a cancel without a 
 """
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway.backends.abroad import OWN_GATES, ClusterLimiter, Permit, apart, is_abroad
@@ -62,6 +63,10 @@ class ClusterRecords:
     async def settle(self, record: RecordId, fence: int, settlement: Settlement) -> bool:
         """Write what came of it; `refused` also frees the key and the order. False where the step is illegal."""
         return await self._records.settle(record, fence, settlement)
+
+    async def awaited(self, accounts: Sequence[Account]) -> Sequence[Account]:
+        """All: on a cluster every account is a question of its own, and to take is one that also answers it."""
+        return accounts
 
     async def take(
         self, account: Account, at_ms: int, lease_ms: int, *, most: int = 1, named: RecordId | None = None

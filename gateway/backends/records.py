@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from gateway.backends.admittance import Admittance, Form, gated, odd, slot
+from gateway.backends.awaited import Awaited
 from gateway.backends.claim_words import Asking, Frame, claim_words, frame, settle_words
 from gateway.backends.marking import Marking
 from gateway.backends.record_text import fields_of, note, read, steps_text
@@ -74,6 +75,7 @@ class RedisRecords:
         self._ttl_ms = ttl_seconds * MS_PER_S
         self._admittance = admittance
         self._marking = Marking(link, admittance)
+        self._awaited = Awaited(link)
         self._frames: dict[Form, Frame] = {}
 
     async def claim(self, claim: Claim, demands: tuple[Demand, ...], patience_us: int) -> Claimed | Gated:
@@ -107,6 +109,10 @@ class RedisRecords:
         """Free a key that lies in another slot; it counts as free all the same where this can't be done."""
         with contextlib.suppress(Unavailable):
             await self._link.run(KEY_FREE, (pointer,), (record,))
+
+    async def awaited(self, accounts: Sequence[Account]) -> Sequence[Account]:
+        """The accounts with records that are not at their end."""
+        return await self._awaited.among(accounts)
 
     async def take(
         self, account: Account, at_ms: int, lease_ms: int, *, most: int = 1, named: RecordId | None = None

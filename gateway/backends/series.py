@@ -35,7 +35,8 @@ FETCHES = ("ok", "failed")
 RELOADS = ("taken", "refused")
 REDIS_CALLS = (
     *("claim", "mark_sent", "settle", "get", "reserve", "confirm", "give_back", "late", "outlook", "arm", "ping"),
-    *("rehearse", "cross", "key_take", "key_keep", "take", "postpone", "restore", "trail_append", OTHER),
+    *("rehearse", "cross", "key_take", "key_keep", "awaited", "take", "postpone", "restore", "trail_append"),
+    OTHER,
 )
 CLOSURES = ("limited", "banned")
 RETRIES = ("not_sent", "clock", "still_open", "over_budget")

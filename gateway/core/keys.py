@@ -16,7 +16,7 @@ SETTLED = f"{PREFIX}:settled"
 """The channel on which the ids of settled records are published, where somebody waits for them."""
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16_384)
 def _tag(account: Account) -> str:
     return f"{PREFIX}:{{{account.venue}:{account.name}}}"
 

@@ -9,6 +9,7 @@ import pytest
 from real_valkey import Server
 from record_rig import ACCOUNT, AT_MS, LEASE_MS, ONE, TTL_SECONDS, admittance, run_out, settled, state_of, wish
 
+from gateway.backends.awaited import TOGETHER
 from gateway.backends.claim_words import FIRST_LOOK_MS
 from gateway.backends.local_records import record_of
 from gateway.backends.records import REST_MS, RedisRecords
@@ -28,7 +29,7 @@ from gateway.core.idempotency import (
     may_settle,
     settled_record,
 )
-from gateway.core.model import By, OrderRef
+from gateway.core.model import Account, By, OrderRef
 from gateway.core.outcome import Outcome
 from gateway.ports import LocalRecord, Unavailable
 
@@ -64,6 +65,29 @@ def come_due(valkey: Server, claim: Claim) -> None:
     run_out(valkey, claim)
     for name in (keys.leases(ACCOUNT), keys.unknown(ACCOUNT)):
         valkey.client.zadd(name, {claim.id.ulid: 1}, xx=True)
+
+
+# -- which accounts ---------------------------------------------------------------------------------------------------
+
+
+async def test_accounts_with_something_open_are_found_among_many(
+    records: RedisRecords, link: Link, valkey: Server
+) -> None:
+    others = [Account(ACCOUNT.venue, f"other-{number}") for number in range(2 * TOGETHER)]
+    asked = (*others[: TOGETHER + 7], ACCOUNT, *others[TOGETHER + 7 :])
+    assert list(await records.awaited(asked)) == []
+
+    claim = await sent(records, wish(1))
+    assert list(await records.awaited(asked)) == [ACCOUNT]
+    come_due(valkey, claim)
+    assert [record.state for record in await take(records)] == [State.UNKNOWN]
+    assert list(await records.awaited(asked)) == [ACCOUNT], "it is unknown, and in work"
+
+    assert await records.settle(claim.id, 2, settled(State.TERMINAL))
+    before = link.calls["awaited"]
+    assert list(await records.awaited(asked)) == []
+    assert link.calls["awaited"] - before == 3
+    assert list(await records.awaited(())) == []
 
 
 # -- the index -------------------------------------------------------------------------------------------------------
