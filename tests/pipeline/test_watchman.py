@@ -97,7 +97,7 @@ async def test_what_another_replica_has_settled_is_no_longer_told_as_unknown(mon
     world.sender.on_read = [Seen(OrderState.OPEN)]
     record = await left_unknown(world)
     walk = asyncio.create_task(world.watchman.walk())
-    await asyncio.sleep(3)
+    await asyncio.sleep(3.5)
     assert world.meter.unknown == {DESK_A: 1}
 
     cancelled = Settlement(State.TERMINAL, Outcome.CANCELLED, b"", world.clock.now_ms(), attempts=1)
