@@ -94,13 +94,14 @@ SHIFTS = range(NOISE_BITS - 10, -1, -10)
 def record_id(at_ms: int, noise: bytes, account: Account) -> RecordId:
     """Make an id from a time and ten random bytes."""
     number = int.from_bytes(noise[:10], "big")
-    return RecordId(_time_digits(at_ms) + "".join([PAIRS[(number >> shift) & 1023] for shift in SHIFTS]), account)
+    digits = "".join([PAIRS[(number >> shift) & 1023] for shift in SHIFTS])
+    return RecordId(f"{_second_digits(at_ms >> 10)}{PAIRS[at_ms & 1023]}{digits}", account)
 
 
 @lru_cache(maxsize=16)
-def _time_digits(at_ms: int) -> str:
-    digits = [CROCKFORD[(at_ms >> shift) & 31] for shift in range((TIME_DIGITS - 1) * 5, -1, -5)]
-    return "".join(digits)
+def _second_digits(at_s: int) -> str:
+    """All digits of a time but the last two, which change about once a second."""
+    return "".join([CROCKFORD[(at_s >> shift) & 31] for shift in range((TIME_DIGITS - 3) * 5, -1, -5)])
 
 
 def made_ms(ulid: str) -> int:

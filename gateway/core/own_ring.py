@@ -100,6 +100,8 @@ class OwnRing:
 
 def half_guard_s(demands: Sequence[Demand]) -> float:
     """Half of the shortest guard among them."""
+    if len(demands) == 1:
+        return demands[0].guard_us / 2 / US_PER_S
     return min([demand.guard_us for demand in demands], default=0) / 2 / US_PER_S
 
 

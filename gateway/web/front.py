@@ -72,34 +72,33 @@ class Trace:
         said: dict[str, object] = {"caller": self.caller, "venue": self.venue, "status": self.status}
         if self.plan:
             said["plan"] = True
-        if self.asked is not None:
-            order = self.asked.cancel.order
-            said |= {
-                "account": self.asked.cancel.account.name,
-                "ref": order.value,
-                "by": order.by,
-                "symbol": order.symbol,
-                "lane": self.asked.lane,
-                "wait": self.asked.wait if self.asked.wait is Wait.TERMINAL else None,
-            }
+        if (asked := self.asked) is not None:
+            order = asked.cancel.order
+            said["account"], said["ref"], said["by"] = asked.cancel.account.name, order.value, order.by
+            said["symbol"], said["lane"] = order.symbol, asked.lane
+            if asked.wait is Wait.TERMINAL:
+                said["wait"] = asked.wait
         if self.answer is not None:
-            answer = self.answer
-            said |= {
-                "record": None if answer.record is None else str(answer.record),
-                "replayed": True if answer.body is not None else None,
-                "attempts": answer.attempts,
-                "batch": answer.batch,
-                "waited_ms": thousandths(answer.waited_ms),
-                "venue_ms": None if answer.venue_ms is None else thousandths(answer.venue_ms),
-                "venue_status": answer.facts.venue_status,
-                "venue_code": answer.facts.venue_code,
-                "degraded": True if answer.degraded else None,
-            }
+            self._tell_answer(said, self.answer)
         if self.event == KILL_DONE:
             said |= self._kill_line()
         told = self.tally or self.answer
         said["detail"] = self.detail or (told.detail if told else None)
         return {name: value for name, value in said.items() if value is not None}
+
+    @staticmethod
+    def _tell_answer(said: dict[str, object], answer: Answer) -> None:
+        if answer.record is not None:
+            said["record"] = str(answer.record)
+        if answer.body is not None:
+            said["replayed"] = True
+        said["attempts"], said["batch"] = answer.attempts, answer.batch
+        said["waited_ms"] = thousandths(answer.waited_ms)
+        if answer.venue_ms is not None:
+            said["venue_ms"] = thousandths(answer.venue_ms)
+        said["venue_status"], said["venue_code"] = answer.facts.venue_status, answer.facts.venue_code
+        if answer.degraded:
+            said["degraded"] = True
 
     def _kill_line(self) -> dict[str, object]:
         said: dict[str, object] = {}
