@@ -1,6 +1,6 @@
 """What the pipeline needs from the world, as Protocols. `backends/` answers them; tests bring their own."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -184,8 +184,8 @@ class SteadyStore(Records, Protocol):
 class OpenRecords(Protocol):
     """Records whose end is not known, as the resolver works on them. Nobody else works on what is taken."""
 
-    async def awaited(self, accounts: Sequence[Account]) -> Sequence[Account]:
-        """Those that may have records which are not at their end; the same sequence again is the cheapest to ask."""
+    def awaited(self, accounts: Sequence[Account]) -> AsyncIterator[Account]:
+        """Those with records that are not at their end; the same sequence again is the cheapest to ask about."""
         ...
 
     async def take(

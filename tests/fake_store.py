@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 
 from virtual_time import FakeClock
@@ -256,10 +256,12 @@ class FakeRecords:
         await self._call("get")
         return self.kept.get(record)
 
-    async def awaited(self, accounts: Sequence[Account]) -> Sequence[Account]:
+    async def awaited(self, accounts: Sequence[Account]) -> AsyncIterator[Account]:
         await self._call("awaited")
         open_at = {at.account for at, record in self.kept.items() if at in self.due or record.state in IN_FLIGHT}
-        return [account for account in accounts if account in open_at]
+        for account in accounts:
+            if account in open_at:
+                yield account
 
     async def take(
         self, account: Account, at_ms: int, lease_ms: int, *, most: int = 1, named: RecordId | None = None

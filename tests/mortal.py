@@ -5,7 +5,7 @@ it never learns. No handler of it runs where anybody could see. That is a SIGKIL
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import TypeVar
@@ -178,8 +178,12 @@ class MortalRecords:
     async def get(self, record: RecordId) -> Record | None:
         return await self.life.through(self.inner.get(record))
 
-    async def awaited(self, accounts: Sequence[Account]) -> Sequence[Account]:
-        return await self.life.through(self.inner.awaited(accounts))
+    async def awaited(self, accounts: Sequence[Account]) -> AsyncIterator[Account]:
+        async def all_of_them() -> list[Account]:
+            return [account async for account in self.inner.awaited(accounts)]
+
+        for account in await self.life.through(all_of_them()):
+            yield account
 
     async def take(
         self, account: Account, at_ms: int, lease_ms: int, *, most: int = 1, named: RecordId | None = None

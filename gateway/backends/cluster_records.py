@@ -4,7 +4,7 @@ A claim takes one or two steps more than on a single server; a cancel without a 
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from gateway.backends.abroad import OWN_GATES, ClusterLimiter, Permit, apart, is_abroad
@@ -64,9 +64,9 @@ class ClusterRecords:
         """Write what came of it; `refused` also frees the key and the order. False where the step is illegal."""
         return await self._records.settle(record, fence, settlement)
 
-    async def awaited(self, accounts: Sequence[Account]) -> Sequence[Account]:
-        """All: on a cluster every account is a question of its own, and to take is one that also answers it."""
-        return accounts
+    def awaited(self, accounts: Sequence[Account]) -> AsyncIterator[Account]:
+        """The accounts with records that are not at their end."""
+        return self._records.awaited(accounts)
 
     async def take(
         self, account: Account, at_ms: int, lease_ms: int, *, most: int = 1, named: RecordId | None = None

@@ -4,7 +4,7 @@ A value that nobody can read is treated as not there: a double cancel is harmles
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -110,9 +110,9 @@ class RedisRecords:
         with contextlib.suppress(Unavailable):
             await self._link.run(KEY_FREE, (pointer,), (record,))
 
-    async def awaited(self, accounts: Sequence[Account]) -> Sequence[Account]:
+    def awaited(self, accounts: Sequence[Account]) -> AsyncIterator[Account]:
         """The accounts with records that are not at their end."""
-        return await self._awaited.among(accounts)
+        return self._awaited.among(accounts)
 
     async def take(
         self, account: Account, at_ms: int, lease_ms: int, *, most: int = 1, named: RecordId | None = None

@@ -5,7 +5,7 @@ is written when it is back, as news of a record that may lie there: a call that 
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from gateway.backends.local_records import LocalRecords, record_of
 from gateway.core.admission import Demand, Gated
@@ -102,9 +102,9 @@ class SteadyRecords:
         """Read one record; what only this process knows of it counts."""
         return self._local.get(record) or await self._shared.get(record)
 
-    async def awaited(self, accounts: Sequence[Account]) -> Sequence[Account]:
+    def awaited(self, accounts: Sequence[Account]) -> AsyncIterator[Account]:
         """The accounts with records in the store that are not at their end."""
-        return await self._shared.awaited(accounts)
+        return self._shared.awaited(accounts)
 
     async def take(
         self, account: Account, at_ms: int, lease_ms: int, *, most: int = 1, named: RecordId | None = None

@@ -9,7 +9,7 @@ import pytest
 from real_valkey import Server
 from record_rig import ACCOUNT, AT_MS, LEASE_MS, ONE, TTL_SECONDS, admittance, run_out, settled, state_of, wish
 
-from gateway.backends.awaited import TOGETHER
+from gateway.backends.awaited import QUICK
 from gateway.backends.claim_words import FIRST_LOOK_MS
 from gateway.backends.local_records import record_of
 from gateway.backends.records import REST_MS, RedisRecords
@@ -55,6 +55,10 @@ async def take(records: RedisRecords, most: int = 10, named: Claim | None = None
     return list(taken.records)
 
 
+async def awaited(records: RedisRecords, accounts: tuple[Account, ...]) -> list[Account]:
+    return [account async for account in records.awaited(accounts)]
+
+
 def index(valkey: Server, name: str) -> dict[str, float]:
     rows = cast("list[tuple[bytes, float]]", valkey.client.zrange(name, 0, -1, withscores=True))
     return {member.decode(): score for member, score in rows}
@@ -73,21 +77,21 @@ def come_due(valkey: Server, claim: Claim) -> None:
 async def test_accounts_with_something_open_are_found_among_many(
     records: RedisRecords, link: Link, valkey: Server
 ) -> None:
-    others = [Account(ACCOUNT.venue, f"other-{number}") for number in range(2 * TOGETHER)]
-    asked = (*others[: TOGETHER + 7], ACCOUNT, *others[TOGETHER + 7 :])
-    assert list(await records.awaited(asked)) == []
+    others = [Account(ACCOUNT.venue, f"other-{number}") for number in range(2 * QUICK.accounts)]
+    asked = (*others[: QUICK.accounts + 7], ACCOUNT, *others[QUICK.accounts + 7 :])
+    assert await awaited(records, asked) == []
 
     claim = await sent(records, wish(1))
-    assert list(await records.awaited(asked)) == [ACCOUNT]
+    assert await awaited(records, asked) == [ACCOUNT]
     come_due(valkey, claim)
     assert [record.state for record in await take(records)] == [State.UNKNOWN]
-    assert list(await records.awaited(asked)) == [ACCOUNT], "it is unknown, and in work"
+    assert await awaited(records, asked) == [ACCOUNT], "it is unknown, and in work"
 
     assert await records.settle(claim.id, 2, settled(State.TERMINAL))
     before = link.calls["awaited"]
-    assert list(await records.awaited(asked)) == []
+    assert await awaited(records, asked) == []
     assert link.calls["awaited"] - before == 3
-    assert list(await records.awaited(())) == []
+    assert await awaited(records, ()) == []
 
 
 # -- the index -------------------------------------------------------------------------------------------------------
