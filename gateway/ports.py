@@ -69,8 +69,11 @@ class Limiter(Protocol):
         """Return a slot that nobody used; False where later ones build on it already, so that it is wasted."""
         ...
 
-    async def confirm(self, slot: Slot) -> Slot:
-        """Look once more at a slot that lies ahead, shortly before it matures; another one where it has moved."""
+    async def confirm(self, slot: Slot) -> Slot | None:
+        """Look once more at a slot that lies ahead, shortly before it matures; another one where it has moved.
+
+        None where it is not known any more, or nobody can be asked: it must not be used then.
+        """
         ...
 
     async def exchange(self, slot: Slot) -> Slot:
