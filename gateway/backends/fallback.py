@@ -168,9 +168,12 @@ class FallbackLimiter:
         return slot
 
     async def postpone(self, slot: Slot, until: float) -> Slot:
-        """Let a slot that was used rest from `until` on, under whichever rule works now."""
-        if self._returning is not None:
-            return self._local.postpone(slot, until)
+        """Let a slot that was used rest from `until` on, under whichever rule it was given.
+
+        What only we have lost others go on with: they build on what the shared limiter gave us before.
+        """
+        if self._returning is not None and (moved := self._local.postpone(slot, until)) is not slot:
+            return moved
         try:
             return await self._shared.postpone(slot, until)
         except Unavailable as lost:

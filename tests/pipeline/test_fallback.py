@@ -189,6 +189,20 @@ async def test_without_redis_no_slot_that_lies_ahead_can_be_looked_at() -> None:
 
 
 @on_virtual_time
+async def test_what_others_build_on_rests_as_well_where_only_this_replica_is_without_redis() -> None:
+    """It was given by the shared limiter, and came late after this replica had lost it."""
+    rig = Rig()
+    await rig.lose("a timeout of ours")
+    rig.redis.refusal = ""
+
+    moved = await rig.limiter.postpone(Slot(0.0, SHARED_US, DEMANDS), 1.0)
+
+    assert rig.limiter.degraded
+    assert moved.granted_us == 3
+    await rig.limiter.aclose()
+
+
+@on_virtual_time
 async def test_a_request_of_the_own_share_that_came_late_rests_from_then_on() -> None:
     rig = Rig()
     await rig.lose("gone")
