@@ -140,10 +140,14 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class LocalRecord:
-    """A record that only this process has, and the wish that it was made for."""
+    """A record that only this process has, and the wish that it was made for.
+
+    `in_store`: the store may have it as well, as it stood before; others may go on from that.
+    """
 
     record: Record
     claim: Claim
+    in_store: bool = False
 
 
 class Records(Protocol):
@@ -178,6 +182,10 @@ class Records(Protocol):
 
 class SteadyStore(Records, Protocol):
     """Records that are there whatever becomes of the store: only `get` is ever unavailable."""
+
+    def doubt(self, record: RecordId, settlement: Settlement) -> bool:
+        """Let `unknown` stand in place of a refusal; False where the store was told of that, or has no such record."""
+        ...
 
     async def keep(self, claim: Claim, settlement: Settlement) -> None:
         """Write an answer down that took no work, so that its key answers alike when it comes again."""
