@@ -156,17 +156,26 @@ class Line:
         self._held.extend(slots)
         for slot in slots:
             mature = await self._mature(slot)
+            if mature is None:
+                self.count_slot("wasted")
+                continue
             self._came.append(mature.matures_at)
             self._held.remove(mature)
             await self._hand_over(mature, each, batched=batched)
 
-    async def _mature(self, slot: Slot) -> Slot:
-        """Wait until it is time to hand it over. It moves where what it was built on came late to the venue."""
+    async def _mature(self, slot: Slot) -> Slot | None:
+        """Wait until it is time to hand it over. It moves where what it was built on came late to the venue.
+
+        None where that can't be told any more: those before it may have come late as well.
+        """
         confirmed = slot.matures_at <= self.clock.monotonic()
         while await self._wait_until(slot.matures_at - self.lead_s - (0.0 if confirmed else CONFIRM_S)):
             if confirmed:
                 break
             other = await self.limiter.confirm(slot)
+            if other is None:
+                self._held.remove(slot)
+                return None
             confirmed = other is slot
             self._held[self._held.index(slot)] = other
             slot = other

@@ -25,7 +25,7 @@ from gateway.core.idempotency import (
     Settlement,
     State,
 )
-from gateway.core.model import VenueId, Wait
+from gateway.core.model import OrderRef, VenueId, Wait
 from gateway.core.outcome import (
     AuthRefused,
     OrderState,
@@ -52,6 +52,7 @@ from gateway.party import Told
 from gateway.ports import NO_TRAIL, Clock, Continuity, Credentials, Meter, NoSigner, SteadyStore, Trail, Unavailable
 from gateway.reader import Look, Reader
 from gateway.resolve import gone
+from gateway.venues.base import looks_by_cancelling
 from gateway.weather import Weather
 
 US_PER_S = 1_000_000
@@ -61,6 +62,8 @@ RENEWAL_SHARE = 0.8
 CREDENTIAL_TAKEN = frozenset({
     Outcome.CANCELLED, Outcome.ALREADY_CANCELLED, Outcome.ACCEPTED, Outcome.TOO_LATE_FILLED, Outcome.CLOSED,
 })  # fmt: skip
+# After the deadline, so long for what was not sent to be withdrawn where somebody else could still do it.
+WITHDRAWAL_S = 0.25
 # What is no proof that the order is gone: to look once more may show it, and so may to ask once more.
 UNSEEN = frozenset({Outcome.ACCEPTED, Outcome.UNKNOWN})
 NOT_GONE = frozenset({Outcome.UNKNOWN, Outcome.REJECTED})
@@ -260,16 +263,26 @@ class Pipeline:
         self._behind.add(work)
         work.add_done_callback(self._behind.discard)
         done, _ = await asyncio.wait({work}, timeout=course.left_s(self.clock.monotonic()))
-        return work.result() if done else self._so_far(course, Outcome.OVER_DEADLINE, "the deadline came")
+        so_far = None if done else self._so_far(course, Outcome.OVER_DEADLINE, "the deadline came")
+        if course.given_up and so_far is not None and so_far.outcome is Outcome.UNKNOWN:
+            done, _ = await asyncio.wait({work}, timeout=WITHDRAWAL_S)
+        return work.result() if done or so_far is None else so_far
 
     def _so_far(self, course: Course, unsent: Outcome, why: str) -> Answer:
-        """What is certain now. Where nothing has left yet, nothing will."""
+        """What is certain now. Where nothing has left yet, nothing will, unless somebody else may take it over."""
         if course.acknowledged is not None:
             return course.answer(course.acknowledged)
-        if not course.may_have_left:
-            course.given_up = True
-            return course.answer(Settled(unsent), detail=f"{why}; nothing was sent", retry_after_ms=0)
-        return course.answer(Settled(Outcome.UNKNOWN), detail=f"{why} before the venue's answer")
+        if course.may_have_left:
+            return course.answer(Settled(Outcome.UNKNOWN), detail=f"{why} before the venue's answer")
+        course.given_up = True
+        if course.claim is not None and self._done_by_looking(course):
+            return course.answer(Settled(Outcome.UNKNOWN), detail=f"{why} before it was withdrawn")
+        return course.answer(Settled(unsent), detail=f"{why}; nothing was sent", retry_after_ms=0)
+
+    @staticmethod
+    def _done_by_looking(course: Course) -> bool:
+        """Whether anybody who takes the record over may cancel the order, as long as it is not settled."""
+        return looks_by_cancelling(course.unlocked.signer, course.order)
 
     async def _send_and_settle(self, course: Course) -> Answer:
         return await self._finish(course, await self.errands.cancel(course))
@@ -363,29 +376,49 @@ class Pipeline:
         answer = course.answer(settled, detail=detail, retry_after_ms=retry_after_ms)
         assert course.record is not None  # noqa: S101  nothing is settled before it is claimed
         self.trail.note(Settling(course.asked.cancel, course.record, answer.outcome, course.attempts))
-        settlement = Settlement(
+        settlement = self._settlement(course, answer, gone(course.desk, course.order, settled))
+        if not await self.records.settle(course.record, course.fence, settlement):
+            answer = await self._as_recorded(course, course.record, answer)
+        elif settlement.state is State.REFUSED:
+            answer = self._as_told(course, course.record, answer)
+        self.follower.bell.ring(course.record)
+        self._lap(course, "settle", began)
+        return answer
+
+    def _settlement(self, course: Course, answer: Answer, gone: OrderRef | None = None) -> Settlement:
+        return Settlement(
             SETTLED_AS[answer.outcome],
             answer.outcome,
             self.encode(course.asked, answer),
             self.clock.now_ms(),
             attempts=course.attempts,
-            gone=gone(course.desk, course.order, settled),
+            gone=gone,
         )
-        if not await self.records.settle(course.record, course.fence, settlement):
-            answer = await self._as_recorded(course.record, answer)
-        self.follower.bell.ring(course.record)
-        self._lap(course, "settle", began)
-        return answer
 
-    async def _as_recorded(self, at: RecordId, answer: Answer) -> Answer:
+    async def _as_recorded(self, course: Course, at: RecordId, answer: Answer) -> Answer:
         """Somebody took the record over and proved its end first: two callers must not be told two things."""
         try:
             record = await self.records.get(at)
         except Unavailable:
-            return answer
-        if record is None or record.state is not State.TERMINAL or record.outcome is None or not record.body:
-            return answer
-        return replace(answer, outcome=record.outcome, body=record.body, retry_after_ms=None)
+            record = None
+        if record is not None and record.state is State.TERMINAL and record.outcome is not None and record.body:
+            return replace(answer, outcome=record.outcome, body=record.body, retry_after_ms=None)
+        refused = SETTLED_AS[answer.outcome] is State.REFUSED and (record is None or record.state is not State.REFUSED)
+        return self._in_doubt(course) if refused and self._done_by_looking(course) else answer
+
+    def _as_told(self, course: Course, at: RecordId, refused: Answer) -> Answer:
+        """A refusal, unless the store could not be told: whoever finds the record there may still do what was asked."""
+        course.degraded = course.degraded or self.continuity.degraded
+        if not course.degraded or not self._done_by_looking(course):
+            return refused
+        answer = self._in_doubt(course)
+        if not self.records.doubt(at, self._settlement(course, answer)):
+            return refused
+        self.trail.note(Settling(course.asked.cancel, at, answer.outcome, course.attempts))
+        return answer
+
+    def _in_doubt(self, course: Course) -> Answer:
+        return course.answer(Settled(Outcome.UNKNOWN), detail="others could not be told of it, and may still do it")
 
 
 def _look(course: Course) -> Look:

@@ -69,8 +69,11 @@ class Limiter(Protocol):
         """Return a slot that nobody used; False where later ones build on it already, so that it is wasted."""
         ...
 
-    async def confirm(self, slot: Slot) -> Slot:
-        """Look once more at a slot that lies ahead, shortly before it matures; another one where it has moved."""
+    async def confirm(self, slot: Slot) -> Slot | None:
+        """Look once more at a slot that lies ahead, shortly before it matures; another one where it has moved.
+
+        None where it is not known any more, or nobody can be asked: it must not be used then.
+        """
         ...
 
     async def exchange(self, slot: Slot) -> Slot:
@@ -137,10 +140,14 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class LocalRecord:
-    """A record that only this process has, and the wish that it was made for."""
+    """A record that only this process has, and the wish that it was made for.
+
+    `in_store`: the store may have it as well, as it stood before; others may go on from that.
+    """
 
     record: Record
     claim: Claim
+    in_store: bool = False
 
 
 class Records(Protocol):
@@ -175,6 +182,10 @@ class Records(Protocol):
 
 class SteadyStore(Records, Protocol):
     """Records that are there whatever becomes of the store: only `get` is ever unavailable."""
+
+    def doubt(self, record: RecordId, settlement: Settlement) -> bool:
+        """Let `unknown` stand in place of a refusal; False where the store was told of that, or has no such record."""
+        ...
 
     async def keep(self, claim: Claim, settlement: Settlement) -> None:
         """Write an answer down that took no work, so that its key answers alike when it comes again."""

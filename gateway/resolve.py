@@ -28,7 +28,7 @@ from gateway.core.tally import is_kill
 from gateway.core.trail import Settling
 from gateway.desk import Desk
 from gateway.ports import NO_TRAIL, Clock, Credentials, Log, Meter, NoSigner, OpenRecords, Trail, Unavailable, Unlocked
-from gateway.reader import Look, Reader
+from gateway.reader import NO_SLOT, Look, Reader
 
 LOOK_S = 5.0
 MS_PER_S = 1000
@@ -103,6 +103,9 @@ class Resolver:
             found: Next = GivenUp(sighting.outcome) if age_ms >= self.give_up_ms else self._later(sighting.outcome)
         else:
             found = judge(record, sighting, now_ms, self.give_up_ms, self.chance())
+        if isinstance(found, GivenUp) and sighting is NO_SLOT:
+            # Nobody has looked; that the limit was used up is no reason never to look again.
+            found = self._later(found.result)
         return await self._conclude(record, found, now_ms)
 
     def _later(self, why: str) -> Later:

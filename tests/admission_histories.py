@@ -304,15 +304,15 @@ class World:
         self.held[-step.ago] = (demands, late_us, self.real_us + late_us - now_us)
         return late_us
 
-    def _confirm(self, step: Confirm) -> int | None:
+    def _confirm(self, step: Confirm) -> int | str | None:
         """How far away the slot is that the held one was exchanged for."""
         if (ago := step.ago) > len(self.held):
             return None
         demands, at_us, _ = self.held[-ago]
         look = ledger.exchange if step.missed else ledger.confirm
         moved = look(self.ledger, demands, at_us, self.server_us, self.ahead)
-        if moved is None:
-            return None
+        if not isinstance(moved, Granted):
+            return "stays" if moved is None else "forgotten"
         self.ledger = moved.ledger
         self.held[-ago] = (demands, moved.at_us, self.real_us + moved.wait_us)
         return moved.wait_us

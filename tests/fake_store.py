@@ -30,7 +30,7 @@ from gateway.core.idempotency import (
     may_settle,
     settled_record,
 )
-from gateway.core.ledger import Denied, Epoch, Granted, Ledger
+from gateway.core.ledger import Denied, Epoch, Forgotten, Granted, Ledger
 from gateway.core.model import Account, By
 from gateway.core.outcome import Throttled
 from gateway.ports import LocalRecord, Outlook, Taken, TooFar, Unavailable
@@ -88,13 +88,15 @@ class FakeLimiter:
             self.ledger = left
         return left is not None
 
-    async def confirm(self, slot: Slot) -> Slot:
+    async def confirm(self, slot: Slot) -> Slot | None:
         await self._call("confirm")
-        return self._moved(slot, ledger.confirm(self.ledger, slot.demands, slot.granted_us, self.now_us()))
+        moved = ledger.confirm(self.ledger, slot.demands, slot.granted_us, self.now_us())
+        return None if isinstance(moved, Forgotten) else self._moved(slot, moved)
 
     async def exchange(self, slot: Slot) -> Slot:
         await self._call("exchange")
-        return self._moved(slot, ledger.exchange(self.ledger, slot.demands, slot.granted_us, self.now_us()))
+        moved = ledger.exchange(self.ledger, slot.demands, slot.granted_us, self.now_us())
+        return slot if isinstance(moved, Forgotten) else self._moved(slot, moved)
 
     def _moved(self, slot: Slot, moved: Granted | None) -> Slot:
         if moved is None:

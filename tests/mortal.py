@@ -140,7 +140,7 @@ class MortalLimiter:
     async def give_back(self, slot: Slot) -> bool:
         return await self.life.through(self.inner.give_back(slot))
 
-    async def confirm(self, slot: Slot) -> Slot:
+    async def confirm(self, slot: Slot) -> Slot | None:
         return await self.life.through(self.inner.confirm(slot))
 
     async def exchange(self, slot: Slot) -> Slot:

@@ -184,7 +184,7 @@ def _look(found: Squared, wish: Wish, truth: Truth, excuses: Excuses, story: str
             found.false_records.append(f"{record} of {story}")
         elif look.state in {"terminal", "acknowledged", "refused"}:
             found.apart["records known"] += 1
-        elif look.state == "unknown" and not _touched(truth):
+        elif look.state == "unknown" and (not _touched(truth) or look.at_ms < truth.changed_ms):
             found.apart["records unknown, and the order is open: the cancel got lost"] += 1
         else:
             found.unresolved.append(f"{record} of {story}")

@@ -151,7 +151,7 @@ class Load:
 
     async def _see_through(self, wish: Wish, tasks: asyncio.TaskGroup) -> None:
         asking = self._asking(wish)
-        began = asyncio.get_running_loop().time()
+        began, heard = asyncio.get_running_loop().time(), dict[str, float]()
         key, replica = f"wish-{wish.number}", self.chance.randrange(REPLICAS)
         while True:
             call = await self._call(replica, key, asking)
@@ -160,12 +160,13 @@ class Load:
             wish.calls.append(call)
             self.outcomes[call.outcome] += 1
             self.took_ms.append(call.ended_ms - call.began_ms)
-            age_s = asyncio.get_running_loop().time() - began
+            now = asyncio.get_running_loop().time()
             # Whoever was told nothing at all asks again: otherwise he could not even know of his record.
-            if call.outcome in DEFINITE or (wish.leaves and call.outcome != NO_ANSWER) or age_s > PATIENCE_S:
+            if call.outcome in DEFINITE or (wish.leaves and call.outcome != NO_ANSWER) or now - began > PATIENCE_S:
                 break
             new_key_s = NEW_KEY_WITHOUT_READS_S if wish.venue in READS_BY_CANCELLING else NEW_KEY_AFTER_S
-            if call.outcome == "unknown" and age_s > new_key_s:
+            # An unknown has its time from when it was made: a record that was lost, or came late, is a new one.
+            if call.outcome == "unknown" and now - heard.setdefault(call.record, now) > new_key_s:
                 key = f"wish-{wish.number}-{len(wish.calls)}"
             await asyncio.sleep(self._pause_s(len(wish.calls)))
             replica = self.chance.randrange(REPLICAS)

@@ -11,7 +11,7 @@ from bench.admission.result import Result
 from bench.soak.accounts import Excuses, Squared, Trail, Truth, squared
 from bench.soak.deeds import Doer
 from bench.soak.gauges import Gauges, growth, left_in
-from bench.soak.load import Load
+from bench.soak.load import PATIENCE_S, Load
 from bench.soak.scene import ENTRIES_MOST, TTL_S, Scene
 from bench.soak.trails import Trails, audit
 from gateway.backends.claim_words import MEMORY_MS
@@ -90,7 +90,7 @@ def _accounts(result: Result, found: Squared, run: Run) -> None:
         ("false failures = 0", found.false_failures),
         ("refusals of cancels that another replica then did = 0", found.overtaken),
         ("answers that only a bug gives = 0", found.bugs),
-        ("callers left without an answer = 0", found.unanswered),
+        (f"callers who asked for {PATIENCE_S:g} s and were told nothing definite = 0", found.unanswered),
         ("records that never came to an end = 0", found.unresolved),
         ("records that say what is not so = 0", found.false_records),
         ("records missing without a loss = 0", found.records_missing),

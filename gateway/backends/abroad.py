@@ -148,7 +148,7 @@ class ClusterLimiter:
         last = apart(slot.demands)[-1]
         return await self._of(last).give_back(replace(slot, demands=last))
 
-    async def confirm(self, slot: Slot) -> Slot:
+    async def confirm(self, slot: Slot) -> Slot | None:
         """Look once more at a slot that lies ahead; what is linked over slots of the cluster never does."""
         if len(apart(slot.demands)) != 1:
             return slot

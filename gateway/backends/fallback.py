@@ -51,7 +51,7 @@ class LocalLimiter:
         return TooFar(decided.wait_us)
 
     def postpone(self, slot: Slot, until: float) -> Slot:
-        """Let a slot that was used rest from `until` on; one of the shared limiter's is not known here."""
+        """Let a slot that was used rest from `until` on; one of the shared limiter's is in another time, far ahead."""
         if (parts := self._parts(slot.demands)) is None:
             return slot
         now_us, late_us = int(self._clock.monotonic() * US_PER_S), int(until * US_PER_S)
@@ -149,14 +149,14 @@ class FallbackLimiter:
             self.lose(lost.reason)
             return False
 
-    async def confirm(self, slot: Slot) -> Slot:
-        """Look once more at a slot of the shared limiter; without it the slot stays what it was."""
+    async def confirm(self, slot: Slot) -> Slot | None:
+        """Look once more at a slot of the shared limiter; without it nobody knows whether it still has its window."""
         if self._returning is None:
             try:
                 return await self._shared.confirm(slot)
             except Unavailable as lost:
                 self.lose(lost.reason)
-        return slot
+        return None
 
     async def exchange(self, slot: Slot) -> Slot:
         """Another slot for one that was missed; a local one simply rests."""
@@ -168,9 +168,12 @@ class FallbackLimiter:
         return slot
 
     async def postpone(self, slot: Slot, until: float) -> Slot:
-        """Let a slot that was used rest from `until` on, under whichever rule works now."""
-        if self._returning is not None:
-            return self._local.postpone(slot, until)
+        """Let a slot that was used rest from `until` on, under whichever rule it was given.
+
+        What only we have lost others go on with: they build on what the shared limiter gave us before.
+        """
+        if self._returning is not None and (moved := self._local.postpone(slot, until)) is not slot:
+            return moved
         try:
             return await self._shared.postpone(slot, until)
         except Unavailable as lost:

@@ -56,21 +56,23 @@ class RedisLimiter:
         form = self._admittance.form(account_of(slot.demands) if slot.probe else None, slot.demands)
         return await self._run(GIVE_BACK, form, slot.granted_us) == 1
 
-    async def confirm(self, slot: Slot) -> Slot:
-        """Look once more at a slot that lies ahead, shortly before it matures; another one where it has moved."""
+    async def confirm(self, slot: Slot) -> Slot | None:
+        """Look once more at a slot that lies ahead; another one where it has moved, None where it is not known."""
         return await self._exchanged(slot, HOLDS)
 
     async def exchange(self, slot: Slot) -> Slot:
         """Another slot for one that was missed; the same one where that can't be done."""
-        return await self._exchanged(slot, MISSED)
+        return await self._exchanged(slot, MISSED) or slot
 
-    async def _exchanged(self, slot: Slot, why: int) -> Slot:
+    async def _exchanged(self, slot: Slot, why: int) -> Slot | None:
         if not slot.demands:
             return slot
         asked, form = self._admittance.clock.monotonic(), self._admittance.form(None, slot.demands)
         match await self._run(CONFIRM, form, slot.granted_us, why):
             case [b"stays"]:
                 return slot
+            case [b"forgotten"]:
+                return None
             case [b"moved", int(wait_us), [int(first_us), *times]]:
                 moment = self._admittance.told(asked, form, [first_us, *times], ())
                 matures_at, apart_s = moment + wait_us / US_PER_S, form.clocks[0].apart_s()

@@ -53,12 +53,12 @@ class LocalRecords:
         at = self._orders.get(_order(claim))
         return None if at is None else Known(self._kept[at].record)
 
-    def claim(self, claim: Claim) -> Fresh | Known | Mismatch:
-        """Write the wish down unless it is known."""
+    def claim(self, claim: Claim, *, in_store: bool) -> Fresh | Known | Mismatch:
+        """Write the wish down unless it is known. A call that failed may have written it in the store as well."""
         known = self.known(claim)
         if known is not None:
             return known
-        self._keep(LocalRecord(record_of(claim), claim))
+        self._keep(LocalRecord(record_of(claim), claim, in_store))
         self._orders[_order(claim)] = claim.id
         if claim.key is not None:
             self._keys[claim.caller, claim.key] = claim.id
@@ -81,15 +81,23 @@ class LocalRecords:
         self._release(ended, key=settlement.state is State.REFUSED)
         return True
 
-    def adopt(self, claim: Claim, fence: int, settlement: Settlement) -> None:
-        """What came of a record that the store has, and could not be told."""
-        self._keep(LocalRecord(settled_record(sent_record(claim, fence, claim.at_ms), settlement), claim))
+    def adopt(self, claim: Claim, fence: int, settlement: Settlement, *, in_store: bool) -> None:
+        """What came of a record that the store has, and could not be told; or that it has lost."""
+        self._keep(LocalRecord(settled_record(sent_record(claim, fence, claim.at_ms), settlement), claim, in_store))
         if claim.key is not None and settlement.state is not State.REFUSED:
             self._keys[claim.caller, claim.key] = claim.id
 
     def adopt_sent(self, claim: Claim, fence: int, at_ms: int) -> None:
         """The store has the record, and could not be told that it is sent now."""
-        self._keep(LocalRecord(sent_record(claim, fence, at_ms), claim))
+        self._keep(LocalRecord(sent_record(claim, fence, at_ms), claim, in_store=True))
+
+    def doubt(self, record: RecordId, settlement: Settlement) -> bool:
+        """Let another end stand where the store may say something else than the one that is kept here."""
+        kept = self._kept.get(record)
+        if kept is None or not kept.in_store:
+            return False
+        self.adopt(kept.claim, kept.record.fence, settlement, in_store=True)
+        return True
 
     def get(self, record: RecordId) -> Record | None:
         """Read one record."""

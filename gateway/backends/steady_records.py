@@ -36,14 +36,14 @@ class SteadyRecords:
     async def claim(self, claim: Claim, demands: tuple[Demand, ...], patience_us: int) -> Claimed | Gated:
         """Write the wish down unless it is known, here or in the store."""
         if self._continuity.degraded:
-            return self._claim_here(claim)
+            return self._claim_here(claim, in_store=False)
         if self._local and (known := self._local.known(claim)) is not None:
             return known
         try:
             claimed = await self._shared.claim(claim, demands, patience_us)
         except Unavailable as lost:
             self._continuity.lose(lost.reason)
-            return self._claim_here(claim)
+            return self._claim_here(claim, in_store=True)
         if isinstance(claimed, Fresh):
             self._remember(claim)
         return claimed
@@ -77,7 +77,7 @@ class SteadyRecords:
         """Write what came of it; later, where nobody can be told now."""
         if record in self._local:
             return self._local.settle(record, settlement)
-        claim = self._claims.pop(record, None)
+        claim, in_store = self._claims.pop(record, None), False
         try:
             settled = await self._shared.settle(record, fence, settlement)
             if settled or claim is None or await self._shared.get(record) is not None:
@@ -87,9 +87,14 @@ class SteadyRecords:
             if claim is None:
                 raise
             self._continuity.lose(lost.reason)
-        self._local.adopt(claim, fence, settlement)
+            in_store = True
+        self._local.adopt(claim, fence, settlement, in_store=in_store)
         self._write_soon()
         return True
+
+    def doubt(self, record: RecordId, settlement: Settlement) -> bool:
+        """Let `unknown` stand in place of a refusal that the store could not be told of."""
+        return self._local.doubt(record, settlement)
 
     async def keep(self, claim: Claim, settlement: Settlement) -> None:
         """Write an answer down that took no work, so that its key answers alike when it comes again."""
@@ -128,8 +133,8 @@ class SteadyRecords:
         if self._local:
             self._told(0, len(self._local))
 
-    def _claim_here(self, claim: Claim) -> Claimed:
-        claimed = self._local.claim(claim)
+    def _claim_here(self, claim: Claim, *, in_store: bool) -> Claimed:
+        claimed = self._local.claim(claim, in_store=in_store)
         self._write_soon()
         return claimed
 

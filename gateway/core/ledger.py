@@ -21,7 +21,7 @@ Whose epoch is missing has lost its data: from the moment this is noticed (`arme
 
 The ring knows when a slot was given, the venue counts arrivals. A request that may have come later than the guard
 covers is moved to where it may have come (`postpone`), and a slot that was reserved ahead of time is looked at once
-more before it is used, since what it was built on may have moved (`confirm`).
+more before it is used, since what it was built on may have moved (`confirm`). One that is not known then is not used.
 """
 
 from collections.abc import Mapping
@@ -76,6 +76,11 @@ class Denied:
 
     wait_us: int
     ledger: Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """A slot that nobody knows any more; so nobody knows either what became of those that it was built on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +173,11 @@ def give_back(ledger: Ledger, demands: tuple[Demand, ...], at_us: int, server_us
 
 
 def postpone(ledger: Ledger, demands: tuple[Demand, ...], at_us: int, late_us: int, server_us: int) -> Ledger:
-    """Let a grant count from a later instant on, as far as it is known, since the venue may have counted it only then.
+    """Let a grant count from a later instant on, since the venue may have counted it only then.
 
-    `late_us` is in the time of the first demand's holder, like `at_us`, and never lies ahead. Where no limit knows the
-    grant the ledger itself comes back.
+    `late_us` is in the time of the first demand's holder, like `at_us`, and never lies ahead. A grant that went with
+    lost data came all the same: it is written down anew. Where all is lost the ledger itself comes back: whoever
+    begins anew does so later than that.
     """
     first_us = _now(ledger, demands[0].holder, server_us)
     by_us = min(late_us, first_us) - at_us
@@ -183,31 +189,42 @@ def postpone(ledger: Ledger, demands: tuple[Demand, ...], at_us: int, late_us: i
             continue
         instant_us = at_us - first_us + _now(ledger, demand.holder, server_us)
         terms, key = _terms(ledger, demand, server_us), _key(demand)
-        if (known := ledger.levels.get(key)) is not None and terms.large:
-            levels[key] = level.postpone(known, terms, instant_us, instant_us + by_us)
-        elif moved := ring.postpone(ledger.rings.get(key, ()), demand.weight, instant_us, instant_us + by_us):
-            rings[key] = moved
+        if terms.large:
+            known = ledger.levels.get(key)
+            levels[key] = (
+                level.spend(None, terms, instant_us + by_us)
+                if known is None
+                else level.postpone(known, terms, instant_us, instant_us + by_us)
+            )
+        else:
+            entries = ledger.rings.get(key, ())
+            moved = ring.postpone(entries, demand.weight, instant_us, instant_us + by_us)
+            rings[key] = moved or ring.spend(entries, demand.weight, instant_us + by_us, demand.keep)
     if not rings and not levels:
         return ledger
     return replace(ledger, rings={**ledger.rings, **rings}, levels={**ledger.levels, **levels})
 
 
-def confirm(ledger: Ledger, demands: tuple[Demand, ...], at_us: int, server_us: int, ahead: int = 0) -> Granted | None:
+def confirm(
+    ledger: Ledger, demands: tuple[Demand, ...], at_us: int, server_us: int, ahead: int = 0
+) -> Granted | Forgotten | None:
     """Look once more at a slot that lies ahead: None where it may stay, else what it is exchanged for."""
     return _exchange(ledger, demands, at_us, server_us, ahead, if_it_holds=False)
 
 
-def exchange(ledger: Ledger, demands: tuple[Demand, ...], at_us: int, server_us: int, ahead: int = 0) -> Granted | None:
-    """A slot that was missed for the next one; None where it is not known any more."""
+def exchange(
+    ledger: Ledger, demands: tuple[Demand, ...], at_us: int, server_us: int, ahead: int = 0
+) -> Granted | Forgotten | None:
+    """A slot that was missed for the next one."""
     return _exchange(ledger, demands, at_us, server_us, ahead, if_it_holds=True)
 
 
 def _exchange(
     ledger: Ledger, demands: tuple[Demand, ...], at_us: int, server_us: int, ahead: int, *, if_it_holds: bool
-) -> Granted | None:
+) -> Granted | Forgotten | None:
     steady = synchronise(ledger, demands, server_us)
     if any(not _sound(steady, demand, server_us) for demand in demands):
-        return None
+        return Forgotten()
     first_us = _now(steady, demands[0].holder, server_us)
     rings, levels = dict(steady.rings), dict(steady.levels)
     stays = not if_it_holds
@@ -219,7 +236,7 @@ def _exchange(
             continue
         stays = stays and ring.holds(rings.get(key, ()), terms, instant_us)
         if (left := ring.undo(rings.get(key, ()), terms, instant_us)) is None:
-            return None
+            return Forgotten()
         rings[key] = left
     if stays:
         return None

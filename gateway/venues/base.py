@@ -74,6 +74,11 @@ class Signer(Protocol):
         ...
 
 
+def looks_by_cancelling(signer: Signer, order: OrderRef) -> bool:
+    """Whether a look at the order asks for it to be cancelled once more, so that whoever looks may be who does it."""
+    return signer.read(order, 0) == signer.cancel(order, 0)
+
+
 @runtime_checkable
 class Login(Protocol):
     """A credential that must fetch a token before it can sign."""

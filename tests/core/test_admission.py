@@ -29,6 +29,7 @@ from gateway.core.ledger import (
     JUMP_US,
     Denied,
     Epoch,
+    Forgotten,
     Granted,
     Ledger,
     Prospect,
@@ -519,10 +520,13 @@ def test_nothing_is_postponed_beyond_now_or_backwards() -> None:
     assert postpone(used, (ONE,), T, T, T + 400_000) is used
 
 
-def test_what_is_not_remembered_is_not_postponed() -> None:
-    used = granted(RESTED, ONE).ledger
+def test_what_is_not_remembered_came_all_the_same() -> None:
+    armed = Ledger({HOLDER: Epoch(T + 100_000, T + 100_000)})
 
-    assert postpone(used, (ONE,), T - 5, T + 300_000, T + 400_000).rings == used.rings
+    left = postpone(armed, (ONE, LARGE), T, T + 300_000, T + 400_000)
+
+    assert ring(left) == (T + 300_000,)
+    assert left.levels[HOLDER, "large"].last_us == T + 300_000
     assert postpone(Ledger(), (ONE,), T, T + 300_000, T + 400_000) == Ledger()
 
 
@@ -538,7 +542,7 @@ def test_a_slot_ahead_moves_with_what_it_was_built_on() -> None:
         late = postpone(late, (ONE,), T, T + 300_000, T + 400_000)
     moved = confirm(late, (ONE,), ahead.at_us, T + 900_000)
 
-    assert moved is not None
+    assert isinstance(moved, Granted)
     assert moved.at_us == T + SECOND_US + 300_000
     assert ring(moved.ledger) == (T + SECOND_US + 300_000, T + 300_000, T + 300_000)
 
@@ -552,15 +556,15 @@ def test_a_slot_ahead_moves_when_the_limit_has_shrunk_meanwhile() -> None:
 
     moved = confirm(taught, (ONE,), ahead.at_us, T + 900_000)
 
-    assert moved is not None
+    assert isinstance(moved, Granted)
     assert moved.at_us == T + SECOND_US + 100_000
 
 
-def test_a_slot_that_is_not_remembered_stays_what_it_is() -> None:
+def test_a_slot_that_is_not_remembered_is_told_as_such() -> None:
     used = granted(RESTED, ONE)
 
-    assert confirm(used.ledger, (ONE,), used.at_us + 1, T) is None
-    assert confirm(Ledger(), (ONE,), used.at_us, T) is None
+    assert confirm(used.ledger, (ONE,), used.at_us + 1, T) == Forgotten()
+    assert confirm(Ledger(), (ONE,), used.at_us, T) == Forgotten()
 
 
 def test_a_missed_slot_is_changed_for_one_that_is_free_now() -> None:
@@ -568,7 +572,7 @@ def test_a_missed_slot_is_changed_for_one_that_is_free_now() -> None:
 
     other = exchange(missed.ledger, (ONE,), missed.at_us, T + 500_000)
 
-    assert other is not None
+    assert isinstance(other, Granted)
     assert (other.wait_us, ring(other.ledger)) == (0, (T + 500_000,))
 
 
@@ -605,8 +609,8 @@ def test_a_missed_slot_of_a_level_costs_nothing_more_while_it_is_the_latest() ->
     latest = exchange(second.ledger, (LARGE,), T + 1, T + 2)
     older = exchange(second.ledger, (LARGE,), T, T + 2)
 
-    assert latest is not None
-    assert older is not None
+    assert isinstance(latest, Granted)
+    assert isinstance(older, Granted)
     assert latest.ledger.levels[HOLDER, "large"].spent_us == T + 2 * INTERVAL_US
     assert older.ledger.levels[HOLDER, "large"].spent_us == T + 3 * INTERVAL_US
     assert confirm(second.ledger, (LARGE,), T + 1, T + 2) is None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.core import ledger
 from gateway.core.admission import Demand
-from gateway.core.ledger import Epoch, Granted, Ledger
+from gateway.core.ledger import Epoch, Forgotten, Granted, Ledger
 
 WINDOW_US, KEEP, LARGE_KEEP = 1_000_000, 4, 300
 CONFIRM_US = 10_000
@@ -49,6 +49,7 @@ class Route:
 
     def _look(self, now_us: int, at_us: int, way_us: int) -> None:
         moved = ledger.confirm(self.ledger, (self.demand,), at_us, now_us)
+        assert not isinstance(moved, Forgotten)
         if moved is None:
             self._at(max(now_us, at_us), "send", at_us, way_us)
         else:

@@ -106,7 +106,7 @@ def twin(server: Server, world: World, step: Step) -> object:  # noqa: C901, PLR
             demands, at_us, _ = world.held[-ago]
             reply = lua(server, scripts.CONFIRM, world, demands, at_us, int(missed))
             assert isinstance(reply, list)
-            return reply[1] if reply[0] == b"moved" else None
+            return reply[1] if reply[0] == b"moved" else reply[0].decode()
         case Learn(demand=demand, stated=stated):
             return lua(server, scripts.LEARN, world, (demand,), "" if stated is None else stated)
         case Refuse(place=place, closure=closure):

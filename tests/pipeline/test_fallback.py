@@ -12,6 +12,7 @@ from gateway.core.model import Account, VenueId
 from gateway.ports import Outlook, TooFar, Unavailable
 
 WINDOW_S = 1.0
+SHARED_US = 1_790_000_000_000_000  # an instant of the server's time, as in a slot of the shared limiter
 DESK = Account(VenueId("plain"), "desk-a")
 DEMANDS = (Demand("cancel", DESK, 10, 1_000_000, 1, 10),)
 
@@ -163,18 +164,41 @@ async def test_slots_of_the_shared_limiter_are_looked_at_and_moved_as_long_as_it
     slot = Slot(0.0, 0, DEMANDS)
 
     moved = [await rig.limiter.confirm(slot), await rig.limiter.exchange(slot), await rig.limiter.postpone(slot, 1.0)]
-    assert [each.granted_us for each in moved] == [1, 2, 3]
+    assert [each and each.granted_us for each in moved] == [1, 2, 3]
 
-    for ask in (
-        rig.limiter.confirm,
-        rig.limiter.exchange,
-        lambda slot: rig.limiter.postpone(slot, 1.0),
+    for ask, told in (
+        (rig.limiter.confirm, None),
+        (rig.limiter.exchange, slot),
+        (lambda slot: rig.limiter.postpone(slot, 1.0), slot),
     ):
         rig.redis.refusal = "gone"
-        assert await ask(slot) is slot
+        assert await ask(slot) is told
         rig.redis.refusal = ""
         await asyncio.sleep(5.0)
         assert not rig.limiter.degraded
+    await rig.limiter.aclose()
+
+
+@on_virtual_time
+async def test_without_redis_no_slot_that_lies_ahead_can_be_looked_at() -> None:
+    rig = Rig()
+    await rig.lose("gone")
+
+    assert await rig.limiter.confirm(Slot(0.0, 0, DEMANDS)) is None
+    await rig.limiter.aclose()
+
+
+@on_virtual_time
+async def test_what_others_build_on_rests_as_well_where_only_this_replica_is_without_redis() -> None:
+    """It was given by the shared limiter, and came late after this replica had lost it."""
+    rig = Rig()
+    await rig.lose("a timeout of ours")
+    rig.redis.refusal = ""
+
+    moved = await rig.limiter.postpone(Slot(0.0, SHARED_US, DEMANDS), 1.0)
+
+    assert rig.limiter.degraded
+    assert moved.granted_us == 3
     await rig.limiter.aclose()
 
 
@@ -188,8 +212,8 @@ async def test_a_request_of_the_own_share_that_came_late_rests_from_then_on() ->
     await asyncio.sleep(0.5)
 
     moved = await rig.limiter.postpone(slots[0], rig.clock.monotonic() - 0.1)
-    unknown = await rig.limiter.postpone(replace(slots[0], granted_us=5), rig.clock.monotonic() - 0.1)
+    unknown = await rig.limiter.postpone(replace(slots[0], granted_us=SHARED_US), rig.clock.monotonic() - 0.1)
 
     assert moved.granted_us == slots[0].granted_us + 400_000
-    assert unknown.granted_us == 5
+    assert unknown.granted_us == SHARED_US
     await rig.limiter.aclose()

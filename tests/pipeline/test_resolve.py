@@ -98,6 +98,24 @@ async def test_what_is_never_proven_is_given_up_stays_unknown_and_is_counted() -
 
 
 @on_virtual_time
+async def test_a_look_that_got_no_slot_is_not_the_last_one() -> None:
+    world = World()
+    await left_open(world)
+    await asyncio.sleep(GIVE_UP_MS / 1000)
+    world.limiter.too_far_us = 60_000_000
+    walk = walking(world)
+
+    await asyncio.sleep(10)
+    waited = world.records.one()
+    world.limiter.too_far_us = None
+    await asyncio.sleep(15)
+
+    assert (waited.state, waited.steps[-1].what) == (State.UNKNOWN, "look")
+    assert world.records.one().outcome is Outcome.CANCELLED
+    walk.cancel()
+
+
+@on_virtual_time
 async def test_without_a_signer_it_is_tried_again_until_it_is_too_late() -> None:
     world = World()
     await left_open(world)

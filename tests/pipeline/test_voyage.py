@@ -3,9 +3,10 @@
 import asyncio
 
 import pytest
-from fakes import World
+from fakes import DESK_A, World
 from virtual_time import on_virtual_time
 
+from gateway.core.ledger import Epoch, Ledger
 from gateway.core.model import Lane
 from gateway.core.outcome import Outcome
 from gateway.core.wire import Unconfirmed
@@ -46,6 +47,25 @@ async def test_nothing_follows_closer_than_a_window_on_what_may_have_come_late(t
     reply = began + takes_s
     assert left >= reply + STATED_S - SLACK_S
     assert left <= reply + STATED_S + GUARD_S + SLACK_S
+    await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize("flushed_after_s", [0.1, 0.7, 1.0])
+@on_virtual_time
+async def test_nothing_follows_closer_although_the_store_forgot_what_came_late(flushed_after_s: float) -> None:
+    """Another replica holds a slot ahead, built on when they left; nobody can tell it that they were late."""
+    world = World(reserve=0)
+    other = World(reserve=0, beside=world)
+    began = world.clock.monotonic()
+    tasks = await burst(world, 0.5)
+    following = asyncio.create_task(next_send(other))
+    await asyncio.sleep(flushed_after_s)
+
+    now_us = world.limiter.now_us()
+    world.limiter.ledger = Ledger({DESK_A: Epoch(now_us, now_us)})
+    left = await following
+
+    assert left >= began + 0.5 + STATED_S - SLACK_S
     await asyncio.gather(*tasks)
 
 

@@ -103,6 +103,15 @@ def test_unknown_of_an_order_that_is_gone_was_never_resolved() -> None:
     assert broken(found) == {"unresolved"}
 
 
+def test_unknown_was_right_where_the_order_went_only_after_the_last_look() -> None:
+    unknown = replace(CALL, outcome="unknown", status=504)
+    later, look = replace(GONE, changed_ms=T + 60_000), Look(T + 40_000, 200, "unknown", "unknown", 1)
+
+    found = square(later, unknown, look=look, entries=[ENTRIES[0]], leaves=True)
+
+    assert broken(found) == set()
+
+
 def test_second_request_of_one_call_with_one_attempt_was_blind() -> None:
     twice = [ENTRIES[0], *ENTRIES]
 

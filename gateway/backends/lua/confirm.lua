@@ -1,6 +1,7 @@
 -- Looks once more at a slot that lies ahead, before it is used: what it was built on may have come to the venue late.
 -- Or exchanges one that was missed. ARGV: at_us, '1' to exchange it even where it holds, then as in admit.lua; KEYS:
--- likewise. Answers {'stays'}, or {'moved', wait_us, times}.
+-- likewise. Answers {'stays'}, {'moved', wait_us, times}, or {'forgotten'} where nobody knows the slot any more: then nobody
+-- knows either what became of those that it was built on.
 
 local asked, granted = asked_for(1, 3), tonumber(ARGV[1])
 look(asked)
@@ -8,14 +9,14 @@ local first, stays = asked.demands[1].holder.now, ARGV[2] ~= '1'
 for _, demand in ipairs(asked.demands) do
   local at = granted - first + demand.holder.now
   if demand.holder.lost then
-    return { 'stays' }
+    return { 'forgotten' }
   end
   if demand.large then
     level_undo(demand, at)
   else
     stays = stays and ring_holds(demand, at)
     if not ring_undo(demand, at) then
-      return { 'stays' }
+      return { 'forgotten' }
     end
   end
 end
