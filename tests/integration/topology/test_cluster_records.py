@@ -9,6 +9,7 @@ from redis_topology import RealCluster
 
 from gateway.backends.abroad import ClusterLimiter
 from gateway.backends.admittance import Admittance
+from gateway.backends.awaited import ONE_BY_ONE
 from gateway.backends.clock import SystemClock
 from gateway.backends.cluster_records import ClusterRecords
 from gateway.backends.key_pointer import Hold, KeyPointers
@@ -336,6 +337,16 @@ async def test_settlement_that_is_followed_is_heard_whichever_master_one_listens
     await asyncio.gather(*tasks, return_exceptions=True)
 
     assert heard == [str(first.id)] * 3
+
+
+async def test_accounts_with_something_open_are_found_in_whatever_slot_they_lie(records: ClusterRecords) -> None:
+    others = tuple(Account(ACCOUNT.venue, f"other-{number}") for number in range(2 * ONE_BY_ONE.questions))
+    asked = (*others[:30], ACCOUNT, *others[30:])
+    assert [account async for account in records.awaited(asked)] == []
+
+    await fresh(records, wish(1))
+
+    assert [account async for account in records.awaited(asked)] == [ACCOUNT]
 
 
 async def test_record_that_was_left_is_taken_over_and_its_far_key_freed(
