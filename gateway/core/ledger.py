@@ -80,7 +80,11 @@ class Denied:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """A slot that nobody knows any more; so nobody knows either what became of those that it was built on."""
+    """A slot that went with lost data; so nobody knows either what became of those that it was built on.
+
+    One that only newer ones have pushed out is none: where more replicas hold slots ahead than are remembered, nobody
+    would ever get to use one.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,9 +238,10 @@ def _exchange(
         if terms.large:
             levels |= {key: lower} if (lower := level.undo(levels.get(key), instant_us)) else {}
             continue
-        stays = stays and ring.holds(rings.get(key, ()), terms, instant_us)
-        if (left := ring.undo(rings.get(key, ()), terms, instant_us)) is None:
-            return Forgotten()
+        entries = rings.get(key, ())
+        stays = stays and ring.holds(entries, terms, instant_us)
+        if (left := ring.undo(entries, terms, instant_us)) is None:
+            return None if ring.pushed_out(entries, terms, instant_us) else Forgotten()
         rings[key] = left
     if stays:
         return None

@@ -72,6 +72,12 @@ def undo(ring: Ring, terms: Terms, at_us: int) -> Ring | None:
     return left + (min((bound_us, *left[-1:])),) * terms.weight
 
 
+def pushed_out(ring: Ring, terms: Terms, at_us: int) -> bool:
+    """Whether a grant is not there because more were granted after it than are remembered. Nothing was lost then."""
+    at = next((index for index, entry in enumerate(ring) if entry <= at_us), len(ring))
+    return len(ring) >= remembered(terms.keep) and at + terms.weight > len(ring)
+
+
 def postpone(ring: Ring, weight: int, at_us: int, late_us: int) -> Ring | None:
     """The ring with a grant that came to the venue late, and rests from there on; None where it is not there any more.
 

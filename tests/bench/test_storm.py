@@ -19,6 +19,13 @@ def test_an_account_drains_at_the_least_that_is_possible(storm: Storm) -> None:
     assert sum(count for (_, verb), count in played.calls.items() if verb == "settle") == 35
 
 
+def test_an_account_drains_where_more_replicas_hold_a_slot_than_the_ring_remembers() -> None:
+    storm = Storm(replicas=200)
+    played = play(storm, 500, seed=1)
+
+    assert played.drained_s == pytest.approx(played.least_s, abs=0.03)
+
+
 def test_batches_need_what_waits_at_one_replica() -> None:
     apart, together = (play(Storm(batching=True, sticky=sticky), 90, seed=1) for sticky in (False, True))
 

@@ -567,6 +567,22 @@ def test_a_slot_that_is_not_remembered_is_told_as_such() -> None:
     assert confirm(Ledger(), (ONE,), used.at_us, T) == Forgotten()
 
 
+def test_a_slot_that_only_newer_ones_have_pushed_out_stays() -> None:
+    """More replicas may hold slots ahead than are remembered; nothing was lost, and each has its turn."""
+    first = granted(RESTED, ONE)
+    ledger = first.ledger
+    for number in range(remembered(ONE.keep)):
+        assert confirm(ledger, (ONE,), first.at_us, T) is None
+        ledger = granted(ledger, ONE, at_us=T + number, patience_us=1000 * SECOND_US).ledger
+    whole = ledger.rings[HOLDER, ONE.limit]
+    assert len(whole) == remembered(ONE.keep)
+    assert first.at_us < whole[-1]
+
+    assert confirm(ledger, (ONE,), first.at_us, T) is None
+    assert exchange(ledger, (ONE,), first.at_us, T) is None
+    assert confirm(ledger, (ONE,), whole[-1] + 1, T) == Forgotten(), "newer than what is left, and not there"
+
+
 def test_a_missed_slot_is_changed_for_one_that_is_free_now() -> None:
     missed = granted(RESTED, ONE)
 

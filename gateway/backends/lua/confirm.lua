@@ -1,6 +1,6 @@
 -- Looks once more at a slot that lies ahead, before it is used: what it was built on may have come to the venue late.
 -- Or exchanges one that was missed. ARGV: at_us, '1' to exchange it even where it holds, then as in admit.lua; KEYS:
--- likewise. Answers {'stays'}, {'moved', wait_us, times}, or {'forgotten'} where nobody knows the slot any more: then nobody
+-- likewise. Answers {'stays'}, {'moved', wait_us, times}, or {'forgotten'} where the slot went with lost data: then nobody
 -- knows either what became of those that it was built on.
 
 local asked, granted = asked_for(1, 3), tonumber(ARGV[1])
@@ -16,7 +16,7 @@ for _, demand in ipairs(asked.demands) do
   else
     stays = stays and ring_holds(demand, at)
     if not ring_undo(demand, at) then
-      return { 'forgotten' }
+      return { ring_pushed_out(demand, at) and 'stays' or 'forgotten' }
     end
   end
 end

@@ -89,6 +89,12 @@ local function ring_undo(demand, at)
   return true
 end
 
+-- Whether a grant is not there only because more were granted after it than are remembered.
+local function ring_pushed_out(demand, at)
+  local full = #demand.spent >= remembered(demand.keep) * DIGITS
+  return full and ring_place(demand.spent, at) + demand.weight * DIGITS > #demand.spent
+end
+
 local function ring_postpone(demand, at, late)
   local spent, own = demand.spent, string.rep(format('%016.0f', at), demand.weight)
   local place = ring_place(spent, at)
