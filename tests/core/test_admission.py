@@ -573,14 +573,14 @@ def test_a_slot_that_only_newer_ones_have_pushed_out_stays() -> None:
     ledger = first.ledger
     for number in range(remembered(ONE.keep)):
         assert confirm(ledger, (ONE,), first.at_us, T) is None
-        ledger = granted(ledger, ONE, at_us=T + number, patience_us=1000 * SECOND_US).ledger
+        ledger = granted(ledger, ONE, at_us=T + 1 + number, patience_us=1000 * SECOND_US).ledger
     whole = ledger.rings[HOLDER, ONE.limit]
     assert len(whole) == remembered(ONE.keep)
     assert first.at_us < whole[-1]
 
     assert confirm(ledger, (ONE,), first.at_us, T) is None
     assert exchange(ledger, (ONE,), first.at_us, T) is None
-    assert confirm(ledger, (ONE,), whole[-1] + 1, T) == Forgotten(), "newer than what is left, and not there"
+    assert confirm(ledger, (ONE,), T + 500, T) == Forgotten(), "newer than what is left, and not there"
 
 
 def test_a_missed_slot_is_changed_for_one_that_is_free_now() -> None:
