@@ -70,7 +70,11 @@ async def _venues(run: Run, result: Result) -> dict[tuple[str, str], Truth]:
                 order["status"], order["changed_ms"], order["pending"], asked.get(order["order_id"], 0)
             )
         violations += int(str(stats["violations"]))
-        over += [f"{venue.id} {one['limit']}" for one in limits if one["most_in_any_window"] > one["tokens"]]
+        over += [
+            f"{venue.id} {one['limit']}: {_moments(run, one['excesses'])}"
+            for one in limits
+            if one["most_in_any_window"] > one["tokens"]
+        ]
         hit.update({f"{venue.id} {kind}": count for kind, count in faults.items()})
     result.violations = violations
     result.promise("violations of a venue's limits = 0", violations, kept=violations == 0)
@@ -81,6 +85,15 @@ async def _venues(run: Run, result: Result) -> dict[tuple[str, str], Truth]:
         kinds[name.partition(" ")[2]] += count
     result.notes["by kind"] = dict(sorted(kinds.items()))
     return books
+
+
+def _moments(run: Run, excesses: list[tuple[float, list[float]]]) -> str:
+    """At which second of the run each came, and how many ms after those that had filled its window."""
+    began_ms = run.gauges.began * 1000
+    return "; ".join(
+        f"at {(at_ms - began_ms) / 1000:.3f} s, {', '.join(f'{at_ms - each:.1f}' for each in before)} ms after"
+        for at_ms, before in excesses
+    )
 
 
 def _accounts(result: Result, found: Squared, run: Run) -> None:

@@ -72,4 +72,5 @@ def _shown(name: str, key: str, window: SlidingWindow) -> dict[str, object]:
         "admitted": window.admitted,
         "violations": window.violations,
         "most_in_any_window": window.most_in_any_window,
+        "excesses": [[at_ns / 1e6, [each / 1e6 for each in before]] for at_ns, before in window.excesses],
     }

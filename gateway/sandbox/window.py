@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 _MOST_REMEMBERED = 100_000
+_EXCESSES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,10 @@ class Tail:
         self._items.append((at_ns, weight))
         self.weight += weight
 
+    def times(self) -> tuple[int, ...]:
+        """When they came."""
+        return tuple(at_ns for at_ns, _ in self._items)
+
     def forget(self, since_ns: int) -> None:
         """Drop what lies a whole window back or more."""
         while self._items and self._items[0][0] <= since_ns:
@@ -49,6 +54,8 @@ class SlidingWindow:
     admitted: int = 0
     violations: int = 0
     most_in_any_window: int = 0
+    excesses: deque[tuple[int, tuple[int, ...]]] = field(default_factory=lambda: deque(maxlen=_EXCESSES))
+    """The last requests that did not fit: when each came, and when those that filled its window had come."""
     _seen: Tail = field(default_factory=Tail)
     _let_in: Tail = field(default_factory=Tail)
 
@@ -62,6 +69,7 @@ class SlidingWindow:
         self.most_in_any_window = max(self.most_in_any_window, self._seen.weight)
         if self._let_in.weight + weight > self.limit.tokens:
             self.violations += 1
+            self.excesses.append((at_ns, self._let_in.times()))
             return False
         self._let_in.add(at_ns, weight)
         self.admitted += 1

@@ -42,6 +42,8 @@ async def test_burst_over_the_limit_is_refused_in_every_sliding_window(http: aio
     assert later == [200] * 10 + [429]
     assert (figures["admitted"], figures["violations"], figures["most_in_any_window"]) == (20, 2, 12)
     assert figures["cancels"] == 20
+    early_and_last = [at_ms for at_ms, _ in figures["limits"][0]["excesses"]]
+    assert early_and_last == [1_899.999999, 1_900.0]
 
 
 async def test_limits_count_per_endpoint_and_key(http: aiohttp.ClientSession) -> None:

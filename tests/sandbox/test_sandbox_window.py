@@ -13,6 +13,7 @@ def test_requests_a_window_apart_do_not_share_one() -> None:
     assert not window.admit(1000 * MS - 1)
     assert window.admit(1000 * MS)
     assert (window.admitted, window.violations, window.most_in_any_window) == (2, 1, 2)
+    assert list(window.excesses) == [(1000 * MS - 1, (0,))]
 
 
 def test_burst_across_the_edge_of_a_second_is_refused() -> None:
