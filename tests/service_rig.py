@@ -21,6 +21,7 @@ from gateway.sandbox.config import VENUE_IDS
 from gateway.sandbox.server import Sandbox
 
 SYMBOL = "PERP_ETH_USDC"
+BY_THE_CLOCK = ("awaited", "take", "trail")
 READABLE = frozenset({"orderly", "hashkey", "loopring", "etna"})
 # At these a plain cancel is only taken, not proven: the venue says no more.
 ACKNOWLEDGING = frozenset({"orderly", "etna"})
@@ -155,7 +156,7 @@ class Rig:
             sum(
                 value
                 for name, value in figures.items()
-                if name.startswith(redis) and 'operation="take"' not in name and 'operation="trail' not in name
+                if name.startswith(redis) and not any(f'operation="{word}' in name for word in BY_THE_CLOCK)
             ),
             sum(value for name, value in figures.items() if name.startswith(fetched) and 'result="fetched"' in name),
             await self.asked_all(),

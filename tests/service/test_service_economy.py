@@ -15,7 +15,7 @@ from redis import Redis
 from service_process import Gateway, put_secrets, rested, sandbox_process, serving, token_of, tree_of
 from service_rig import SYMBOL, Desk, Rig, caller_session
 
-from gateway.backends.redis.scripts import TAKE
+from gateway.backends.redis.scripts import AWAITED, TAKE
 from gateway.sandbox.config import DEFAULT_CREDENTIALS, VENUE_IDS
 from gateway.sandbox.server import Sandbox
 
@@ -54,7 +54,7 @@ class Listener:
     def counted(self) -> tuple[Counter[str], int]:
         """What stands on the path of a cancel; and how many commands the audit trail wrote behind it."""
         commands = Counter(self.heard)
-        commands.pop("EVALSHA take", 0)
+        commands.pop("EVALSHA walk", 0)
         return commands, commands.pop("EVALSHA trail", 0)
 
 
@@ -63,7 +63,7 @@ def _named(command: str) -> str:
     name = command.partition(" ")[0].upper()
     if ":{trail" in command:
         return f"{name} trail"
-    return f"{name} take" if TAKE.sha1 in command else name
+    return f"{name} walk" if TAKE.sha1 in command or AWAITED.sha1 in command else name
 
 
 @pytest.fixture(scope="module")
