@@ -10,7 +10,7 @@ The path of one cancel, and the file that walks each step:
     sign          venues/<venue>.py       (order, time) -> exact bytes; errand.py, alone or as one of a party
     send          courier.py              the last look at the slot; backends/sender.py: those bytes, once
     interpret     venues/<venue>.py       any reply -> a verdict; core/outcome.py
-    settle        backends/records.py     the record gets its fact
+    settle        settle.py               the record gets its fact; backends/records.py
     respond       web/codec.py            the fact as JSON or problem+json
 
 Beside the path, `watchman.py` and `resolve.py` find out what became of cancels that were left open, and `follow.py`

@@ -13,7 +13,6 @@ from gateway.again import Retries
 from gateway.core.admission import Gated, Missed
 from gateway.core.answer import Answer, Asked, remembered
 from gateway.core.idempotency import (
-    SETTLED_AS,
     Claimed,
     Fresh,
     Gone,
@@ -21,11 +20,9 @@ from gateway.core.idempotency import (
     Late,
     Mismatch,
     Record,
-    RecordId,
-    Settlement,
     State,
 )
-from gateway.core.model import OrderRef, VenueId, Wait
+from gateway.core.model import VenueId, Wait
 from gateway.core.outcome import (
     AuthRefused,
     OrderState,
@@ -39,7 +36,7 @@ from gateway.core.outcome import (
 )
 from gateway.core.resolution import AFTER_ACK, AFTER_SILENCE
 from gateway.core.shut import Shut
-from gateway.core.trail import Claiming, Settling, Slotted
+from gateway.core.trail import Claiming, Slotted
 from gateway.course import Course
 from gateway.desk import Desk
 from gateway.dispatch import CallerLeft, Dispatcher, Full, OverDeadline, Patience, Refusal
@@ -49,10 +46,9 @@ from gateway.follow import Follower
 from gateway.gangway import Gangway
 from gateway.line import URGENT_LANES, Boarding
 from gateway.party import Told
-from gateway.ports import NO_TRAIL, Clock, Continuity, Credentials, Meter, NoSigner, SteadyStore, Trail, Unavailable
+from gateway.ports import NO_TRAIL, Clock, Continuity, Credentials, Meter, NoSigner, SteadyStore, Trail
 from gateway.reader import Look, Reader
-from gateway.resolve import gone
-from gateway.venues.base import looks_by_cancelling
+from gateway.settle import Settler, done_by_looking
 from gateway.weather import Weather
 
 US_PER_S = 1_000_000
@@ -87,7 +83,7 @@ class Pipeline:
     continuity: Continuity
     meter: Meter
     noise: Callable[[int], bytes]
-    encode: Callable[[Asked, Answer], bytes]
+    settler: Settler
     trail: Trail = NO_TRAIL
     _behind: set[asyncio.Task[Answer]] = field(default_factory=set)
 
@@ -173,10 +169,7 @@ class Pipeline:
             return course.answer(settled)
         course.record = claim.id
         answer = course.answer(settled)
-        body, now_ms = self.encode(course.asked, answer), self.clock.now_ms()
-        await self.records.keep(
-            claim, Settlement(SETTLED_AS[settled.outcome], settled.outcome, body, now_ms, attempts=0)
-        )
+        await self.settler.keep(claim, course.asked, answer)
         return answer
 
     async def _followed(self, course: Course, record: Record) -> Answer | None:
@@ -233,15 +226,15 @@ class Pipeline:
     async def _turn_away(self, course: Course, refused: Refusal) -> Answer:
         match refused:
             case OverDeadline(wait_us=wait_us):
-                return await self._settle(course, Settled(Outcome.OVER_DEADLINE), retry_after_ms=ms_up(wait_us))
+                return await self.settler.settle(course, Settled(Outcome.OVER_DEADLINE), retry_after_ms=ms_up(wait_us))
             case Gated(scope=scope, wait_us=wait_us):
                 self.meter.gated(course.account.venue, scope, wait_us / US_PER_S)
-                return await self._settle(course, Settled(shut_as(refused)), retry_after_ms=ms_up(wait_us))
+                return await self.settler.settle(course, Settled(shut_as(refused)), retry_after_ms=ms_up(wait_us))
             case Full(detail=detail):
                 overloaded = Settled(Outcome.OVERLOADED)
-                return await self._settle(course, overloaded, detail, TRY_AGAIN_MS)
+                return await self.settler.settle(course, overloaded, detail, TRY_AGAIN_MS)
             case Shut(outcome=outcome, detail=detail, wait_us=wait_us):
-                return await self._settle(course, Settled(outcome), detail, ms_up(wait_us))
+                return await self.settler.settle(course, Settled(outcome), detail, ms_up(wait_us))
             case _:
                 assert_never(refused)
 
@@ -254,7 +247,7 @@ class Pipeline:
         told = await self.errands.cancel(course)
         if isinstance(told, Settled):
             self._proves(course, told)
-            return await self._settle(course, told)
+            return await self.settler.settle(course, told)
         return await self._behind_deadline(course, self._finish(course, told))
 
     async def _behind_deadline(self, course: Course, going_on: Coroutine[object, object, Answer]) -> Answer:
@@ -275,14 +268,9 @@ class Pipeline:
         if course.may_have_left:
             return course.answer(Settled(Outcome.UNKNOWN), detail=f"{why} before the venue's answer")
         course.given_up = True
-        if course.claim is not None and self._done_by_looking(course):
+        if course.claim is not None and done_by_looking(course):
             return course.answer(Settled(Outcome.UNKNOWN), detail=f"{why} before it was withdrawn")
         return course.answer(Settled(unsent), detail=f"{why}; nothing was sent", retry_after_ms=0)
-
-    @staticmethod
-    def _done_by_looking(course: Course) -> bool:
-        """Whether anybody who takes the record over may cancel the order, as long as it is not settled."""
-        return looks_by_cancelling(course.unlocked.signer, course.order)
 
     async def _send_and_settle(self, course: Course) -> Answer:
         return await self._finish(course, await self.errands.cancel(course))
@@ -299,7 +287,7 @@ class Pipeline:
             end = earlier = with_earlier(earlier, await self._end(course, told))
             if end.again is None or not await self._once_more(course, end.again):
                 end = await self._watched(course, end)
-                return await self._settle(course, end.settled, end.detail, end.retry_after_ms)
+                return await self.settler.settle(course, end.settled, end.detail, end.retry_after_ms)
             told = await self.errands.cancel(course)
 
     def _proves(self, course: Course, told: Settled) -> None:
@@ -367,58 +355,6 @@ class Pipeline:
         if course.asked.wait is not Wait.TERMINAL or end.look is None:
             return end
         return replace(end, settled=await self.reader.until_final(_look(course), end.look, end.unseen))
-
-    async def _settle(
-        self, course: Course, settled: Settled, detail: str | None = None, retry_after_ms: int | None = None
-    ) -> Answer:
-        """Write what came of it, and make the answer."""
-        began = self.clock.monotonic()
-        answer = course.answer(settled, detail=detail, retry_after_ms=retry_after_ms)
-        assert course.record is not None  # noqa: S101  nothing is settled before it is claimed
-        self.trail.note(Settling(course.asked.cancel, course.record, answer.outcome, course.attempts))
-        settlement = self._settlement(course, answer, gone(course.desk, course.order, settled))
-        if not await self.records.settle(course.record, course.fence, settlement):
-            answer = await self._as_recorded(course, course.record, answer)
-        elif settlement.state is State.REFUSED:
-            answer = self._as_told(course, course.record, answer)
-        self.follower.bell.ring(course.record)
-        self._lap(course, "settle", began)
-        return answer
-
-    def _settlement(self, course: Course, answer: Answer, gone: OrderRef | None = None) -> Settlement:
-        return Settlement(
-            SETTLED_AS[answer.outcome],
-            answer.outcome,
-            self.encode(course.asked, answer),
-            self.clock.now_ms(),
-            attempts=course.attempts,
-            gone=gone,
-        )
-
-    async def _as_recorded(self, course: Course, at: RecordId, answer: Answer) -> Answer:
-        """Somebody took the record over and proved its end first: two callers must not be told two things."""
-        try:
-            record = await self.records.get(at)
-        except Unavailable:
-            record = None
-        if record is not None and record.state is State.TERMINAL and record.outcome is not None and record.body:
-            return replace(answer, outcome=record.outcome, body=record.body, retry_after_ms=None)
-        refused = SETTLED_AS[answer.outcome] is State.REFUSED and (record is None or record.state is not State.REFUSED)
-        return self._in_doubt(course) if refused and self._done_by_looking(course) else answer
-
-    def _as_told(self, course: Course, at: RecordId, refused: Answer) -> Answer:
-        """A refusal, unless the store could not be told: whoever finds the record there may still do what was asked."""
-        course.degraded = course.degraded or self.continuity.degraded
-        if not course.degraded or not self._done_by_looking(course):
-            return refused
-        answer = self._in_doubt(course)
-        if not self.records.doubt(at, self._settlement(course, answer)):
-            return refused
-        self.trail.note(Settling(course.asked.cancel, at, answer.outcome, course.attempts))
-        return answer
-
-    def _in_doubt(self, course: Course) -> Answer:
-        return course.answer(Settled(Outcome.UNKNOWN), detail="others could not be told of it, and may still do it")
 
 
 def _look(course: Course) -> Look:

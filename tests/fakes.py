@@ -58,6 +58,7 @@ from gateway.ports import (
 )
 from gateway.reader import Reader
 from gateway.resolve import Resolver
+from gateway.settle import Settler
 from gateway.survey import Survey
 from gateway.voyage import Voyages
 from gateway.watchman import Watchman
@@ -429,7 +430,9 @@ class World:
             continuity=continuity,
             meter=self.meter,
             noise=self.noise,
-            encode=self.encode,
+            settler=Settler(
+                self.clock, self.steady, self.follower.bell, continuity, self.meter, self.encode, self.trail
+            ),
             trail=self.trail,
         )
         self.planner = Planner(self.desks, self.clock, self.credentials, limiter, self.dispatcher, self.weather)

@@ -23,6 +23,7 @@ from gateway.reader import Reader
 from gateway.recent import Recent
 from gateway.reload import Entrance
 from gateway.resolve import Resolver
+from gateway.settle import Settler
 from gateway.voyage import Voyages
 from gateway.watchman import Watchman
 from gateway.web.codec import answer_body
@@ -93,6 +94,8 @@ def _pipeline(
     encode: Encode,
     gangway: Gangway,
 ) -> Pipeline:
+    clock, metrics = shared.clock, shared.metrics
+    settler = Settler(clock, shared.records, follower.bell, shared.limiter, metrics, encode, shared.trail)
     return Pipeline(
         desks=parts.desks,
         clock=shared.clock,
@@ -108,7 +111,7 @@ def _pipeline(
         continuity=shared.limiter,
         meter=shared.metrics,
         noise=NOISE.bytes,
-        encode=encode,
+        settler=settler,
         trail=shared.trail,
     )
 
