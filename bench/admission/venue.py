@@ -1,9 +1,11 @@
 """The judge: what the sandbox has counted, and what follows from the times at which requests came in."""
 
+import asyncio
 from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import orjson
 
@@ -36,10 +38,13 @@ class Judge:
     """One venue of the sandbox, from the back."""
 
     wire: Wire
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def control(self, method: str, path: str, value: object = None) -> dict[str, object]:
-        """One call under /_sandbox."""
-        said = await self.wire.call(method, f"/_sandbox/{path}", body=b"" if value is None else orjson.dumps(value))
+        """One call under /_sandbox, after those that others make over the same connection."""
+        body = b"" if value is None else orjson.dumps(value)
+        async with self._turn:
+            said = await self.wire.call(method, f"/_sandbox/{path}", body=body)
         assert said.status == 200, said.body
         shown: dict[str, object] = said.json
         return shown
@@ -57,7 +62,7 @@ class Judge:
 
     async def verdict(self) -> Verdict:
         """What it has seen so far."""
-        said = (await self.wire.call("GET", "/_sandbox/stats")).json
+        said: Any = await self.control("GET", "stats")
         return Verdict(
             violations=said["violations"],
             most=said["most_in_any_window"],
