@@ -186,12 +186,8 @@ def _digest(request: WireRequest, shown: str) -> str:
     return hashlib.sha256(f"{request.method} {shown}\n".encode() + request.body).hexdigest()
 
 
-def repeats_hidden(request: WireRequest, body: bytes) -> bool:
-    """Whether a reply repeats what people may not see of the request, as an error page may."""
-    return _repeats(request, _parted(request.url)[1], body)
-
-
 def _repeats(request: WireRequest, signatures: Sequence[str], body: bytes) -> bool:
+    """Whether a reply repeats what people may not see of the request, as an error page may."""
     plain = body.replace(b"\\", b"") if b"\\" in body else body
     for name, value in request.headers:
         if not _is_plain(name) and _stands_in(value.removeprefix("Bearer "), plain):

@@ -13,7 +13,7 @@ from gateway.core.model import By, Op, OrderRef, Scope
 from gateway.core.outcome import AuthRefused, Facts, Outcome, Throttled, Unclear
 from gateway.core.wire import Reply
 from gateway.venues.b2trader import B2TRADER, B2TraderLogin, B2TraderSigner
-from gateway.venues.base import BadMaterial, RefFault, Signer, Site, Token, Venue, at
+from gateway.venues.base import BadMaterial, RefFault, Signer, Site, Token, Venue, at, looks_by_cancelling
 
 ULID = "01K2PF9XS29WN4JZRHMCTTQYJB"
 ORDER = OrderRef(By.ORDER_ID, ULID)
@@ -121,6 +121,7 @@ def test_what_shows_an_order_is_its_cancel_once_more_since_its_id_is_never_used_
     signer: Signer = login().signer(Token("t", AT_MS))
 
     assert signer.read(ORDER, AT_MS) == signer.cancel(ORDER, AT_MS)
+    assert looks_by_cancelling(signer, ORDER)
     assert By.ORDER_ID in B2TRADER.lasting
 
 

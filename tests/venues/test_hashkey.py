@@ -25,7 +25,7 @@ from gateway.core.outcome import (
     Verdict,
 )
 from gateway.core.wire import Reply, WireRequest
-from gateway.venues.base import BadMaterial, Option, RefFault, Signer, Site, Venue
+from gateway.venues.base import BadMaterial, Option, RefFault, Signer, Site, Venue, looks_by_cancelling
 from gateway.venues.hashkey import AFTER_CANCEL, CODES, HASHKEY, STATES, HashkeySigner
 
 FILE: dict[str, Any] = json.loads((Path(__file__).parent / "vectors" / "hashkey.json").read_text())
@@ -135,6 +135,9 @@ class TestSigning:
         made = signer.cancel if vector["method"] == "DELETE" else signer.read
 
         assert made(order, vector["timestamp"]) == request_in(vector)
+
+    def test_a_look_is_no_cancel(self) -> None:
+        assert not looks_by_cancelling(HASHKEY.unlock(FIELDS, SITE), CLIENT)
 
     def test_read_by_client_id_uses_its_other_name(self) -> None:
         request = HASHKEY.unlock(FIELDS, SITE).read(CLIENT, 5)
