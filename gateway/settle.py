@@ -53,14 +53,14 @@ class Settler:
         body, now_ms = self.encode(asked, answer), self.clock.now_ms()
         await self.records.keep(claim, Settlement(SETTLED_AS[answer.outcome], answer.outcome, body, now_ms, attempts=0))
 
-    def _settlement(self, course: Course, answer: Answer, gone: OrderRef | None = None) -> Settlement:
+    def _settlement(self, course: Course, answer: Answer, proven: OrderRef | None = None) -> Settlement:
         return Settlement(
             SETTLED_AS[answer.outcome],
             answer.outcome,
             self.encode(course.asked, answer),
             self.clock.now_ms(),
             attempts=course.attempts,
-            gone=gone,
+            gone=proven,
         )
 
     async def _as_recorded(self, course: Course, at: RecordId, answer: Answer) -> Answer:

@@ -92,24 +92,16 @@ def _accounts(stage: Stage) -> list[Arrangement]:
     found = []
     for count in ACCOUNTS:
         gateway = _gateway(stage, count, f"accounts-{count}")
-        found.append(
-            Arrangement("accounts", f"{count:,} accounts", (gateway,), (stage.redis_pid,), _over(count), count)
-        )
+        found.append(_spread("accounts", f"{count:,} accounts", (gateway,), (stage.redis_pid,), count))
     ring = _gateway(stage, MIDDLE, "accounts-ring", own_limits=True)
-    return [
-        *found,
-        Arrangement("accounts", f"{MIDDLE:,}, at 10/s each", (ring,), (stage.redis_pid,), _over(MIDDLE), MIDDLE),
-    ]
+    return [*found, _spread("accounts", f"{MIDDLE:,}, at 10/s each", (ring,), (stage.redis_pid,))]
 
 
 def _processes(stage: Stage) -> list[Arrangement]:
     most = max(PROCESSES)
     all_of_them = [_gateway(stage, MIDDLE, f"process-{number}", replicas=most) for number in range(most)]
     return [
-        Arrangement(
-            "processes", f"{count} of them", tuple(all_of_them[:count]), (stage.redis_pid,), _over(MIDDLE), MIDDLE
-        )
-        for count in PROCESSES
+        _spread("processes", f"{count} of them", tuple(all_of_them[:count]), (stage.redis_pid,)) for count in PROCESSES
     ]
 
 
@@ -127,7 +119,7 @@ async def _sharded(stage: Stage) -> AsyncIterator[list[Arrangement]]:
                     pin(pid, OTHERS)
                 gateway = _gateway(stage, MIDDLE, name.replace(" ", "-"), redis_url=url)
                 # Three of the six follow the others; what they do is not the cancel's doing.
-                found.append(Arrangement("shards", name, (gateway,), pids[:3], _over(MIDDLE), MIDDLE))
+                found.append(_spread("shards", name, (gateway,), pids[:3]))
             yield found
     finally:
         single.kill()
@@ -161,10 +153,16 @@ def _names(accounts: int) -> list[str]:
     return [f"of-{accounts}-{number}" for number in range(accounts)]
 
 
-def _over(accounts: int) -> Request:
+def _spread(
+    kind: str, name: str, gateways: tuple[Gateway, ...], redis_pids: tuple[int, ...], accounts: int = MIDDLE
+) -> Arrangement:
     """Each cancel for the next account."""
     names = _names(accounts)
-    return lambda number: patient(SHAPES[HASHKEY].cancel(number, names[number % accounts]), PATIENCE_MS)
+
+    def request(number: int) -> bytes:
+        return patient(SHAPES[HASHKEY].cancel(number, names[number % accounts]), PATIENCE_MS)
+
+    return Arrangement(kind, name, gateways, redis_pids, request, accounts)
 
 
 async def _warmed(each: Arrangement, lanes: int) -> None:

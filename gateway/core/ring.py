@@ -32,7 +32,7 @@ def fits(ring: Ring, terms: Terms, at_us: int) -> bool:
     hold the whole limit. While assumed entries may lie ahead, or slots far ahead have pushed out what would have to be
     known, nothing is let in between.
     """
-    later = next((index for index, entry in enumerate(ring) if entry <= at_us), len(ring))
+    later = _place(ring, at_us)
     assumed_us = terms.armed_us + (1 + -(-terms.ahead // terms.keep)) * terms.window_us
     forgotten = len(ring) >= remembered(terms.keep) and len(ring) < later + terms.keep
     if later == 0 or assumed_us > at_us or forgotten:
@@ -62,7 +62,7 @@ def undo(ring: Ring, terms: Terms, at_us: int) -> Ring | None:
     many that are taken back would bring them to the fore. They can't be newer than the oldest entry that is left, nor
     than the grant, nor, where that was the newest, than one window before it; so that bound takes their place.
     """
-    at = next((index for index, entry in enumerate(ring) if entry <= at_us), len(ring))
+    at = _place(ring, at_us)
     if ring[at : at + terms.weight] != (at_us,) * terms.weight:
         return None
     left = ring[:at] + ring[at + terms.weight :]
@@ -74,7 +74,7 @@ def undo(ring: Ring, terms: Terms, at_us: int) -> Ring | None:
 
 def pushed_out(ring: Ring, terms: Terms, at_us: int) -> bool:
     """Whether a grant is not there because more were granted after it than are remembered. Nothing was lost then."""
-    at = next((index for index, entry in enumerate(ring) if entry <= at_us), len(ring))
+    at = _place(ring, at_us)
     return len(ring) >= remembered(terms.keep) and at + terms.weight > len(ring)
 
 
@@ -83,7 +83,7 @@ def postpone(ring: Ring, weight: int, at_us: int, late_us: int) -> Ring | None:
 
     Later slots may build on it; they are looked at once more before they are used (`holds`).
     """
-    at = next((index for index, entry in enumerate(ring) if entry <= at_us), len(ring))
+    at = _place(ring, at_us)
     if ring[at : at + weight] != (at_us,) * weight:
         return None
     return tuple(sorted((*ring[:at], *ring[at + weight :], *(late_us,) * weight), reverse=True))
@@ -91,7 +91,7 @@ def postpone(ring: Ring, weight: int, at_us: int, late_us: int) -> Ring | None:
 
 def holds(ring: Ring, terms: Terms, at_us: int) -> bool:
     """Whether a slot that lies ahead still has its window: what it was built on may have moved, or the limit shrunk."""
-    at = next((index for index, entry in enumerate(ring) if entry <= at_us), len(ring))
+    at = _place(ring, at_us)
     before = ring[at + terms.keep : at + terms.keep + 1]
     return not before or before[0] + terms.window_us <= at_us
 
@@ -102,7 +102,7 @@ def soonest(ring: Ring, terms: Terms, from_us: int) -> int:
     Those that lie within SOON_US were looked at already, so their windows must hold as well.
     """
     while True:
-        later = next((index for index, entry in enumerate(ring) if entry <= from_us + SOON_US), len(ring))
+        later = _place(ring, from_us + SOON_US)
         index = later + terms.tokens - terms.weight
         forgotten = len(ring) >= remembered(terms.keep) and index >= len(ring)
         rested_us = (ring[-1] if forgotten else _entry(ring, terms, index)) + terms.window_us
@@ -117,6 +117,11 @@ def free(ring: Ring, terms: Terms, now_us: int) -> int:
         range(terms.tokens), True, key=lambda index: _entry(ring, terms, index) + terms.window_us <= now_us
     )
     return terms.tokens - rested
+
+
+def _place(ring: Ring, at_us: int) -> int:
+    """How many grants are newer than that instant."""
+    return next((index for index, entry in enumerate(ring) if entry <= at_us), len(ring))
 
 
 def _entry(ring: Ring, terms: Terms, index: int) -> int:

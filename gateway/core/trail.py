@@ -177,12 +177,8 @@ def _path_in(url: str) -> str:
     return "/" + url.partition("://")[2].partition("/")[2]
 
 
-def digest_of(request: WireRequest) -> str:
-    """Which request it was: of its method, its URL without the signature, and its body."""
-    return _digest(request, _parted(request.url)[0])
-
-
-def _digest(request: WireRequest, shown: str) -> str:
+def digest_of(request: WireRequest, shown: str) -> str:
+    """Which request it was: of its method, its URL as it may be shown, and its body."""
     return hashlib.sha256(f"{request.method} {shown}\n".encode() + request.body).hexdigest()
 
 
@@ -313,7 +309,7 @@ def _exchange(what: Exchanged, body_most: int) -> Tree:
         "venue": account.venue,
         "account": account.name,
         "orders": list(map(NAMES, what.orders)),
-        "sent": {"method": request.method, "path": path_of(request), "digest": _digest(request, shown)},
+        "sent": {"method": request.method, "path": path_of(request), "digest": digest_of(request, shown)},
         "read_as": list(map(word, what.read_as)),
     }
     match what.result:
