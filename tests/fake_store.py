@@ -195,6 +195,8 @@ class FakeRecords:
         self.stolen = False
         self.stolen_refs: set[str] = set()
         self.settled: list[Settlement] = []
+        self.taken_at: Counter[Account] = Counter()
+        self.asked_about: list[Sequence[Account]] = []
         self.due: dict[RecordId, int] = {}
         self.bells: list[Callable[[RecordId], None]] = []
 
@@ -259,6 +261,7 @@ class FakeRecords:
         return self.kept.get(record)
 
     async def awaited(self, accounts: Sequence[Account]) -> AsyncIterator[Account]:
+        self.asked_about.append(accounts)
         await self._call("awaited")
         open_at = {at.account for at, record in self.kept.items() if at in self.due or record.state in IN_FLIGHT}
         for account in accounts:
@@ -269,6 +272,7 @@ class FakeRecords:
         self, account: Account, at_ms: int, lease_ms: int, *, most: int = 1, named: RecordId | None = None
     ) -> Taken:
         del at_ms
+        self.taken_at[account] += 1
         await self._call("take")
         wanted = [named] if named is not None else [at for at in self.kept if at.account == account]
         taken: list[Record] = []

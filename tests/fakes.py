@@ -338,6 +338,7 @@ class World:
         desks: dict[VenueId, Desk] | None = None,
     ) -> None:
         self.clock = clock or loop_clock()
+        self.served: Sequence[Account] = (DESK_A,)
         self.story: list[str] = beside.story if beside else []
         self.venue: FakeVenue = beside.venue if beside else FakeVenue(batch_most=batch_most)
         self.limiter: FakeLimiter = beside.limiter if beside else FakeLimiter(self.clock, self.story)
@@ -452,7 +453,7 @@ class World:
         self.restored.append((written, dropped))
 
     async def _accounts(self) -> Sequence[Account]:
-        return (DESK_A,)
+        return self.served
 
     def _hear(self, record: RecordId) -> None:
         if self.follower.bell.heard:

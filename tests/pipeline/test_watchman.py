@@ -1,60 +1,22 @@
 """Whoever walks round the accounts calls only where something is open. On virtual time."""
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
 
-import pytest
 from fakes import DESK_A, World
 from virtual_time import on_virtual_time
 
-from gateway.core.idempotency import Record, RecordId, Settlement, State
+from gateway.core.idempotency import Record, Settlement, State
 from gateway.core.model import Account
 from gateway.core.outcome import OrderState, Outcome, Seen, Settled, Unclear
-from gateway.ports import Taken
 from gateway.watchman import ACCOUNTS_EVERY_S
 
 MANY = [Account(DESK_A.venue, f"desk-{number}") for number in range(1000)]
 
 
-@dataclass
-class Counted:
-    """A store of records that tells where somebody called."""
-
-    world: World
-    calls: Counter[Account] = field(default_factory=Counter)
-    asked: list[Sequence[Account]] = field(default_factory=list)
-
-    def watch(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        records, take, awaited = self.world.records, self.world.records.take, self.world.records.awaited
-
-        async def counted(
-            account: Account, at_ms: int, lease_ms: int, *, most: int = 1, named: RecordId | None = None
-        ) -> Taken:
-            self.calls[account] += 1
-            return await take(account, at_ms, lease_ms, most=most, named=named)
-
-        def answered(accounts: Sequence[Account]) -> AsyncIterator[Account]:
-            self.asked.append(accounts)
-            return awaited(accounts)
-
-        monkeypatch.setattr(records, "take", counted)
-        monkeypatch.setattr(records, "awaited", answered)
-
-
-def world_of_many(monkeypatch: pytest.MonkeyPatch) -> tuple[World, Counted]:
+def world_of_many() -> World:
     world = World()
-    counted = Counted(world)
-    counted.watch(monkeypatch)
-
-    async def accounts() -> list[Account]:
-        return [DESK_A, *MANY]
-
-    world.watchman = type(world.watchman)(
-        *(world.clock, world.resolver, world.continuity, accounts, world.log), chance=lambda: 0.5
-    )
-    return world, counted
+    world.served = (DESK_A, *MANY)
+    return world
 
 
 async def left_unknown(world: World) -> Record:
@@ -64,20 +26,20 @@ async def left_unknown(world: World) -> Record:
 
 
 @on_virtual_time
-async def test_nobody_is_called_at_where_nothing_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    world, counted = world_of_many(monkeypatch)
+async def test_nobody_is_called_at_where_nothing_is_open() -> None:
+    world = world_of_many()
     walk = asyncio.create_task(world.watchman.walk())
 
     await asyncio.sleep(30)
 
-    assert not counted.calls
-    assert 25 <= len(counted.asked) <= 35
+    assert not world.records.taken_at
+    assert 25 <= len(world.records.asked_about) <= 35
     walk.cancel()
 
 
 @on_virtual_time
-async def test_only_he_is_called_at_who_has_something_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    world, counted = world_of_many(monkeypatch)
+async def test_only_he_is_called_at_who_has_something_open() -> None:
+    world = world_of_many()
     await left_unknown(world)
     walk = asyncio.create_task(world.watchman.walk())
 
@@ -85,14 +47,14 @@ async def test_only_he_is_called_at_who_has_something_open(monkeypatch: pytest.M
 
     assert world.records.one().outcome is Outcome.CANCELLED
     assert world.meter.unknown == {DESK_A: 0}
-    assert counted.calls.keys() == {DESK_A}
-    assert counted.calls[DESK_A] < 6
+    assert world.records.taken_at.keys() == {DESK_A}
+    assert world.records.taken_at[DESK_A] < 6
     walk.cancel()
 
 
 @on_virtual_time
-async def test_what_another_replica_has_settled_is_no_longer_told_as_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    world, _ = world_of_many(monkeypatch)
+async def test_what_another_replica_has_settled_is_no_longer_told_as_unknown() -> None:
+    world = world_of_many()
     world.sender.on_read = [Seen(OrderState.OPEN)]
     record = await left_unknown(world)
     walk = asyncio.create_task(world.watchman.walk())
@@ -108,25 +70,25 @@ async def test_what_another_replica_has_settled_is_no_longer_told_as_unknown(mon
 
 
 @on_virtual_time
-async def test_the_same_accounts_are_asked_about_with_the_same_words(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_same_accounts_are_asked_about_with_the_same_words() -> None:
     """What is asked every second is written down anew only where an account came or went."""
-    world, counted = world_of_many(monkeypatch)
+    world = world_of_many()
     walk = asyncio.create_task(world.watchman.walk())
 
     await asyncio.sleep(3 * ACCOUNTS_EVERY_S)
 
-    assert len({id(asked) for asked in counted.asked}) == 1
+    assert len({id(asked) for asked in world.records.asked_about}) == 1
     walk.cancel()
 
 
 @on_virtual_time
-async def test_a_store_that_cannot_be_asked_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    world, counted = world_of_many(monkeypatch)
+async def test_a_store_that_cannot_be_asked_is_asked_again() -> None:
+    world = world_of_many()
     await left_unknown(world)
     world.records.down.add("awaited")
     walk = asyncio.create_task(world.watchman.walk())
     await asyncio.sleep(5)
-    assert not counted.calls
+    assert not world.records.taken_at
 
     world.records.down.clear()
     await asyncio.sleep(5)
